@@ -6,9 +6,9 @@ are kept.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +17,8 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from selective_st.errors import first_line
 from selective_st.links import Link
-from selective_st.output import OutputError, State, save_elsewhere, settle
+from selective_st.output import State
 
 Key = tuple[str, float, int]
 
@@ -89,12 +88,10 @@ class KeptRuns(dict[Key, Run]):
         super().__init__()
         self._state, self._asked = state, len(asked) if count is None else count
         for path in state.folder.glob("*/run.json"):
-            try:
+            with contextlib.suppress(OSError, ValueError, TypeError):  # what cannot be read is done again
                 run = Run(**json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):  # what cannot be read is done again
-                continue
-            if run.key in asked:
-                self[run.key] = run
+                if run.key in asked:
+                    self[run.key] = run
         self._say()
 
     def _say(self) -> None:
@@ -106,9 +103,9 @@ class KeptRuns(dict[Key, Run]):
     @property
     def note(self) -> str:
         """What to tell of an earlier training that was interrupted; nothing if there was none."""
-        others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
         if self:
             return f"going on: {self._so_many()} done"
+        others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
         what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
         return f"starting anew: {others} {what} kept, but with other data, options or versions" if others else ""
 
@@ -119,36 +116,13 @@ class KeptRuns(dict[Key, Run]):
         """Where the model of a run is, if it was kept."""
         return self._folder(run) / "model"
 
-    def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
-        """Keep a run, with its model if that is to be kept too; it is there whole or not at all.
-
-        Args:
-            run: The run.
-            model: Its model, if that is to be kept too.
-            working_folder: A folder on the same disk.
-
-        Raises:
-            OutputError: If a model could not be saved there; the message names where it is instead.
-        """
-        place = working_folder / "run"
-        try:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            if model is not None:
-                model.save_pretrained(str(place / "model"))
-            (place / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
-            settle(place)
-            self.forget(run)
-            os.rename(place, self._folder(run))
-        except Exception as error:  # each writer of weights has errors of its own for a full disk
-            elsewhere = None if model is None else save_elsewhere(lambda folder: model.save_pretrained(str(folder)))
-            if elsewhere is None:
-                raise
-            raise OutputError(
-                f"The model just trained could not be saved in its place ({first_line(error)}). It is kept in "
-                f"{elsewhere}: move it to where it can stay. With more room the same command goes on after "
-                f"{len(self)} of {self._asked} runs."
-            ) from error
+    def add(self, run: Run, model: SentenceTransformer | None) -> None:
+        """Keep a run, with its model if that is to be kept too; without its file, written last, it is not there."""
+        self.forget(run)
+        self._folder(run).mkdir()
+        if model is not None:
+            model.save_pretrained(str(self.model(run)))
+        (self._folder(run) / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
         self[run.key] = run
         self._say()
 
@@ -167,7 +141,6 @@ def do_runs(
     kept: KeptRuns,
     do: Callable[[Contender, float, int], tuple[Run, SentenceTransformer]],
     goodness: Goodness,
-    working_folder: Path,
     *,
     sparing: bool = False,
 ) -> dict[str, list[Run]]:
@@ -180,33 +153,26 @@ def do_runs(
         kept: The runs that are done, and where each further one is kept.
         do: Does a run.
         goodness: What orders runs.
-        working_folder: A folder on the disk of the kept runs.
         sparing: Whether only a loss's first setting is tried with every rate, and the others with the best of these.
 
     Returns:
         The runs of each loss, in order.
     """
-    own = contenders[0].loss
 
     def of_seeds(contender: Contender, rate: float) -> list[Run]:
         keys = [(contender.name, rate, seed) for seed in seeds]
         done = [kept[key] for key in keys if key in kept]
-        is_own, best = contender.loss == own, None
+        is_own = contender.loss == contenders[0].loss
         if is_own and done and not kept.model(max(done, key=goodness)).is_dir():
             kept.forget(*done)
-        runs = []
         for key in keys:
-            run, model = kept.get(key), None
-            if run is None:
+            if key not in kept:
                 run, model = do(contender, rate, key[-1])
-            is_best = is_own and (best is None or goodness(run) > goodness(best))
-            if model is not None:
-                kept.add(run, model if is_best else None, working_folder)
-                if is_best and best is not None:
-                    shutil.rmtree(kept.model(best), ignore_errors=True)
-            best = run if is_best else best
-            runs.append(run)
-        return runs
+                kept.add(run, model if is_own else None)
+                done = sorted((kept[key] for key in keys if key in kept), key=goodness, reverse=True)
+                for worse in done[1:]:
+                    shutil.rmtree(kept.model(worse), ignore_errors=True)
+        return [kept[key] for key in keys]
 
     found = {}
     for loss, of_loss in itertools.groupby(contenders, lambda each: each.loss):

@@ -13,10 +13,9 @@ import copy
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
@@ -70,9 +69,7 @@ LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5
 EPOCHS = {STATIC: 5, "pretrained": 1}
 _STATIC_DIMENSION = 256
 _STATIC_VOCABULARY = 10_000
-_FEW_QUESTIONS = 20
 _CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
-_LARGE_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -190,68 +187,60 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     return tokenizer
 
 
-def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
+def model_maker(settings: Settings, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
     """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
-    if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
-
-        def make_static(seed: int) -> SentenceTransformer:
-            torch.manual_seed(seed)
-            module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
-            name = f"Static embeddings trained on {train.name}"
-            card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
-            return SentenceTransformer(modules=[module], model_card_data=card)
-
-        return make_static
-    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-    with loading(f"--model {spec} could not be loaded", mend):
-        if not spec.strip():
-            raise FileNotFoundError("an empty name")
-        pretrained = SentenceTransformer(spec)
-    kind = named_model_type(spec)
-    if kind not in (None, "SentenceTransformer"):
-        raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
-    if pretrained.similarity_fn_name != "cosine":
-        raise ValueError(
-            f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
-            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
-            "the folder."
-        )
-    pretrained.to("cpu")
-
-    def make_copy(seed: int) -> SentenceTransformer:
-        torch.manual_seed(seed)
-        return copy.deepcopy(pretrained)
-
-    return make_copy
-
-
-def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> Callable[[int], SentenceTransformer]:
-    """Models on the device and of the length that are asked for."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(settings.device or "", True):
         raise ValueError(
             f"--device {settings.device}: torch {torch.__version__} finds none. Leave --device out, or use cpu."
         )
-    on_gpu = torch.cuda.is_available() and settings.device != "cpu"
-    if settings.bf16 and on_gpu and not torch.cuda.is_bf16_supported():
-        raise ValueError("--bf16: this GPU cannot compute in bfloat16. Leave --bf16 out.")
-    if settings.max_length is None and settings.device is None:
-        return make
-    reads: Any = getattr(make(0)[0], "config", None)
-    most = getattr(reads, "max_position_embeddings", None)
-    if settings.max_length is not None and most is not None and settings.max_length > most:
-        raise ValueError(
-            f"--max-length {settings.max_length}: {settings.model} reads {most} tokens at most; say {most} or less."
-        )
+    if settings.model == STATIC:
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
+    else:
+        pretrained = _pretrained(settings)
 
-    def made(seed: int) -> SentenceTransformer:
-        model: SentenceTransformer = make(seed).to(settings.device)
-        if settings.max_length is not None:
-            model.max_seq_length = settings.max_length
+    def make(seed: int) -> SentenceTransformer:
+        torch.manual_seed(seed)
+        if settings.model == STATIC:
+            module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
+            name = f"Static embeddings trained on {train.name}"
+            card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
+            model = SentenceTransformer(modules=[module], model_card_data=card)
+        else:
+            model = copy.deepcopy(pretrained)
+        if settings.device is not None:
+            model.to(settings.device)
         return model
 
-    return made
+    return make
+
+
+def _pretrained(settings: Settings) -> SentenceTransformer:
+    """The model that is trained, reading texts as far as is asked for, or raise if it cannot be had or is of no use."""
+    spec = settings.model
+    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+    with loading(f"--model {spec} could not be loaded", mend):
+        if not spec.strip():
+            raise FileNotFoundError("an empty name")
+        model = SentenceTransformer(spec, device="cpu")
+    kind = named_model_type(spec)
+    if kind not in (None, "SentenceTransformer"):
+        raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
+    if model.similarity_fn_name != "cosine":
+        raise ValueError(
+            f"--model {spec} compares embeddings by {model.similarity_fn_name!r}, but this command trains cosine "
+            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
+            "the folder."
+        )
+    if settings.max_length is not None:
+        reads: Any = getattr(model[0], "config", None)
+        most = getattr(reads, "max_position_embeddings", None) or math.inf
+        if settings.max_length > most:
+            raise ValueError(
+                f"--max-length {settings.max_length}: {spec} reads {most} tokens at most; say that or less."
+            )
+        model.max_seq_length = settings.max_length
+    return model
 
 
 def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | None = None) -> Task:
@@ -268,12 +257,19 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
         The task.
 
     Raises:
-        ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
+        ValueError: If the layout or the model cannot be had, the model does not suit the loss, or the metric that
+            chooses is not defined on a split.
     """
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = _as_set(model_maker(settings.model, train), settings)
+    make_model = model_maker(settings, train)
+    if not kind.takes_static and has_static_embedding_input(make_model(0)):
+        raise ValueError(
+            f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {settings.model}) do not "
+            "allow. Give a transformer with --model, the path or hub name of a SentenceTransformer, or use --loss "
+            "in-batch, which computes the same."
+        )
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -295,11 +291,9 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     if all(questions.values()):
         focus = focus.with_ranking(chooses=ranked)
         counts = " and ".join(f"{number:,} in {held_out[name].name}" for name, number in questions.items())
-        few = "; few to choose a learning rate by, a larger file with --eval-data would serve better"
         notes.append(
             f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
             f"at least {settings.positive_from:g}) and another candidate, {counts}"
-            + (few if questions["eval"] < _FEW_QUESTIONS and ranked else "")
         )
     elif ranked:
         notes.append(
@@ -310,27 +304,19 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
         focus.check_on(pairs, perfect[name], f"--{name}-data")
     found, sentences = outcome.overlaps({"train": train, **held_out})
     claims = [*sentences, *outcome.notes_on_splits(evaluators, focus)]
-    largest = _largest_batch(examples)
-    fitting = []
-    if settings.batch_size > largest:
-        settings = replace(settings, batch_size=int(largest))
-        fitting = [
-            f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
-            "twice in a batch"
-        ]
     of_pairs = [note for pairs in (train, *held_out.values()) for note in pairs.notes]
-    notes = [*of_pairs, *examples.notes, *notes, *claims, *fitting]
+    notes = [*of_pairs, *examples.notes, *notes, *claims]
+    different = examples.fewest_texts
+    if different is not None and settings.batch_size > (most := max(2, min(different // 2, len(examples)))):
+        settings = replace(settings, batch_size=most)  # then each batch is another choice
+        notes.append(
+            f"batch size {most}: a column has only {different:,} different texts, and no text may stand twice in a "
+            "batch"
+        )
     if taught is not None:
         taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
         notes.append(taught.note)
     return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims, taught)
-
-
-def _largest_batch(examples: Examples) -> float:
-    """The most rows for which there are enough different texts, so that each batch is another choice."""
-    if examples.fewest_texts is None:
-        return math.inf
-    return max(2, min(examples.fewest_texts // 2, len(examples)))
 
 
 def key_of_runs(task: Task) -> str:
@@ -358,14 +344,6 @@ def key_of_runs(task: Task) -> str:
 
 
 # --- One run ----------------------------------------------------------------------------------------------------------
-
-
-class _StepCallback(TrainerCallback):
-    def __init__(self, on_step: Callable[[], None]) -> None:
-        self._on_step = on_step
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self._on_step()
 
 
 def train_once(
@@ -398,12 +376,6 @@ def train_once(
         ValueError: If there are too few different texts to fill a batch.
     """
     no_duplicates = examples.fewest_texts is not None
-    no_step = ValueError(
-        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-        "twice: too many share a text. Lower --batch-size, or choose another --loss."
-    )
-    if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
-        raise no_step
     columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
@@ -427,13 +399,18 @@ def train_once(
     if taught is not None:
         labelled = concatenate_datasets([examples.dataset] * _times(examples, taught))
         data = {"labels": labelled, "teacher": taught}, {"labels": loss, "teacher": taught_loss}
+    counting: Any = TrainerCallback()
+    counting.on_step_end = lambda *_, **__: on_step()
     trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[_StepCallback(on_step)]
+        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[counting]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise no_step
+        raise ValueError(
+            f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+            "twice: too many share a text. Lower --batch-size, or choose another --loss."
+        )
 
 
 def _times(examples: Examples, taught: Dataset | None) -> int:
@@ -462,7 +439,6 @@ class Report:
         best: For each loss the runs, by seed, of the setting and the learning rate that are best on the eval split.
         saved: The run whose model was saved.
         link: The config of the selective loss's link.
-        support: What each metric of the test split rests on.
     """
 
     task: Task
@@ -472,10 +448,11 @@ class Report:
     best: dict[str, list[Run]]
     saved: Run
     link: dict[str, Any]
-    support: dict[str, Support] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.support = self.task.evaluators["test"].support()
+    @cached_property
+    def support(self) -> dict[str, Support]:
+        """What each metric of the test split rests on."""
+        return self.task.evaluators["test"].support()
 
     @property
     def others(self) -> list[str]:
@@ -512,12 +489,6 @@ class Report:
         return found
 
     @property
-    def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
-        """For each loss the error in bins of the gold score."""
-        covered = range_of_gold(self.task.evaluators["test"].scores)
-        return {loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()}
-
-    @property
     def curves(self) -> dict[str, tuple[Any, Any]]:
         """The threshold curves on the test split: of the untrained model, and of each loss."""
         untrained = even_curve(self.untrained_scores, self.task.evaluators["test"].scores)
@@ -538,8 +509,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable data; NaN becomes None."""
-        metrics, entry = list(self.runs[0].test), self._entry
-        saved = asdict(self.saved)
+        metrics, entry, saved = list(self.runs[0].test), self._entry, asdict(self.saved)
+        covered = range_of_gold(self.task.evaluators["test"].scores)
         report = {
             "saved": {name: saved[name] for name in ("loss", "setting", "learning_rate", "seed")},
             "chosen_settings": {loss: runs[0].setting for loss, runs in self.best.items()},
@@ -553,7 +524,9 @@ class Report:
             "paired_difference_to": {
                 loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
             },
-            "error_by_score_bin": self.error_by_bin,
+            "error_by_score_bin": {
+                loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()
+            },
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
         return dict(without_nan(report))
@@ -600,16 +573,11 @@ def train_and_compare(
         The report.
 
     Raises:
-        ValueError: If the model does not suit the loss, or every run has diverged.
+        ValueError: If every run has diverged.
     """
-    kind, settings, evaluator = task.kind, task.settings, task.evaluators["test"]
-    contenders = task.contenders
-    model = task.make_model(0)
-    if not kind.takes_static and has_static_embedding_input(model):
-        raise ValueError(no_static_message(kind, settings.model))
+    kind, settings, evaluator, model = task.kind, task.settings, task.evaluators["test"], task.make_model(0)
     untrained_scores = evaluator.predict(model)
     untrained = _metrics(evaluator, untrained_scores)
-
     working_folder, goodness = folder / "working", partial(_goodness, task.focus)
 
     def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
@@ -621,7 +589,7 @@ def train_and_compare(
         return _measured(task, model, contender, rate, seed), model
 
     rates, seeds = settings.learning_rates, range(settings.seeds)
-    found = do_runs(contenders, rates, seeds, kept, do, goodness, working_folder)
+    found = do_runs(task.contenders, rates, seeds, kept, do, goodness)
     best = {loss: best_of(of, goodness) for loss, of in found.items()}
     saved = max(best[kind.loss], key=goodness)
     if math.isnan(saved.eval[task.focus.main_metric]):
@@ -631,7 +599,7 @@ def train_and_compare(
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
-    shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
+    shutil.copytree(kept.model(saved), folder, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)
     runs = [run for of in found.values() for run in of]
@@ -676,15 +644,6 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
     return diagnose(*both, focus.edges, clusters=(splits.train.sentences1, splits.eval.sentences1))
 
 
-def no_static_message(kind: LossKind, model: str) -> str:
-    """Why a loss does not train static embeddings, and what to do."""
-    return (
-        f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {model}) do not allow. Give a "
-        "transformer with --model, the path or hub name of a SentenceTransformer, or use --loss in-batch, which "
-        "computes the same."
-    )
-
-
 def _made(contender: Contender, model: SentenceTransformer) -> tuple[nn.Module, nn.Module | None]:
     """Its loss, and the one of a teacher's scores: the same, weighted."""
     make: Any = contender.make
@@ -711,14 +670,3 @@ def _goodness(focus: Focus, *runs: Run) -> float:
     """What orders runs, the better the larger: those that have diverged come last."""
     mean = float(np.mean([run.eval[focus.main_metric] for run in runs]))
     return -math.inf if math.isnan(mean) else mean if focus.greater_is_better else -mean
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    """Have a file in two places, a large one without taking up room twice."""
-    if os.path.getsize(source) > _LARGE_FILE:
-        try:
-            return os.link(source, target)
-        except OSError:  # a disk without links
-            pass
-    shutil.copy2(source, target)
-    return None

@@ -43,7 +43,7 @@ def test_replaces_only_its_own_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     assert run("plot", "--interactive", "links.html").exit_code == 0
     again = " ".join(run("plot", "--interactive", "links.html").output.split())
-    assert "--interactive links.html exists already. Choose another, such as --interactive links-2.html" in again
+    assert "--interactive links.html exists already. Choose another: --interactive links-2.html" in again
     assert run("plot", "--interactive", "links.html", "--overwrite", "--focus", "low").exit_code == 0
     assert '"low_scores"' in Path("links.html").read_text(encoding="utf-8").split('"initial"')[1]
     Path("mine.html").write_text("<!doctype html><p>Mine.", encoding="utf-8")

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from selective_st import output as output_module
-from selective_st.output import Output, OutputError, is_picture_of, picture_metadata, save_elsewhere
+from selective_st.output import Output, OutputError, is_picture_of, picture_metadata
 
 MARKER = ".selective_st.json"
 
@@ -100,7 +99,7 @@ class TestWholeOrNotAtAll:
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, MemoryError])
     def test_nothing_is_left_after_an_error(self, tmp_path: Path, error: type[BaseException]) -> None:
-        with pytest.raises(error), Output(tmp_path / "deep" / "model", "train") as output:  # noqa: PT012
+        with pytest.raises(error), Output(tmp_path / "model", "train") as output:  # noqa: PT012
             (output.new / "half").write_text("x")
             raise error
         assert names(tmp_path) == []
@@ -118,13 +117,8 @@ class TestWholeOrNotAtAll:
         assert snapshot(earlier) == before
         assert names(earlier.parent) == ["model"]
 
-    @pytest.mark.parametrize("at_once", [True, False])
-    def test_overwrites_only_when_told(self, earlier: Path, at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-        if not at_once:
-            monkeypatch.setattr(output_module, "_exchange", lambda one, other: False)
-        with pytest.raises(
-            OutputError, match=r"exists and is not empty. Choose another, such as .*, or add --overwrite"
-        ):
+    def test_overwrites_only_when_told(self, earlier: Path) -> None:
+        with pytest.raises(OutputError, match=r"exists already. Choose another: --output \S+, or add --overwrite"):
             Output(earlier, "train")
         with Output(earlier, "train", overwrite=True) as output:
             (output.new / "new").write_text("x")
@@ -132,16 +126,6 @@ class TestWholeOrNotAtAll:
             output.publish()
         assert names(earlier) == ["new"]
         assert names(earlier.parent) == ["model"]
-
-    def test_folders_change_places_in_one_step_where_the_system_can(self, tmp_path: Path) -> None:
-        for name in ("one", "other"):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / name).touch()
-        done = output_module._exchange(tmp_path / "one", tmp_path / "other")
-        if sys.platform == "linux":
-            assert done
-        assert names(tmp_path / "one") == ["other" if done else "one"]
-        assert not output_module._exchange(tmp_path / "one", tmp_path / "nowhere")
 
     def test_an_empty_folder_is_free(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
@@ -171,7 +155,7 @@ class TestWholeOrNotAtAll:
         write(place / "deep" / "new", "train", {"metrics.json": "{}"}, reads=reads)
         marker = json.loads((place / "deep" / "new" / MARKER).read_text())
         assert marker["command"] == "train"
-        assert marker["reads"] == {"the data": "../../data/pairs.csv", "--against": "some/hub-model"}
+        assert marker["reads"] == {"the data": "data/pairs.csv", "--against": "some/hub-model"}
         assert list(marker["files"]) == ["metrics.json"]
         assert marker["version"]
 
@@ -272,8 +256,6 @@ class TestNeverAnInput:
         for spelled, reason in ((Path("new"), "is a folder that holds"), (state.folder / "model" / "x", "lies inside")):
             with pytest.raises(OutputError, match=rf"{reason} --model"):
                 Output(spelled, "train", {"--model": kept}, overwrite=True)
-        with pytest.raises(OutputError, match="comes and goes with another output"):
-            Output(state.folder / "x", "train")
 
     def test_beside_what_is_read_is_fine(self, place: Path) -> None:
         reads = {"the model": "m", "the data": "data/pairs.csv", "--validation-data": "data/test.csv"}
@@ -285,7 +267,7 @@ class TestNeverAnInput:
     def test_a_name_on_a_hub_is_no_path_and_does_not_become_one(self, place: Path) -> None:
         reads = {"--model": "org/model", "the data": "pairs"}
         for spelled, taken in (("org/model", "--model"), ("org/model/x", "--model"), ("pairs/x", "the data")):
-            with pytest.raises(OutputError, match=f"takes the name of {taken}"):
+            with pytest.raises(OutputError, match=rf"(is|lies inside) {taken} \("):
                 Output(Path(spelled), "train", reads)
         write(Path("org/other"), "train", {"metrics.json": "x"}, reads=reads)
 
@@ -301,9 +283,7 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
             ("foreign", "train", "was not written by this command"),
             ("data", "train", "was not written by this command"),
             ("up", "train", "is the folder you are in, or above it"),
-            ("data/pairs.csv", "train", "exists and is no folder"),
-            ("data/pairs.csv/m", "train", "pairs.csv, which exists and is no folder"),
-            ("data/again/m", "train", "pairs.csv, which exists and is no folder"),
+            ("data/pairs.csv", "train", "was not written by this command"),
         ],
     )
     @pytest.mark.parametrize("overwrite", [True, False])
@@ -335,23 +315,21 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
         (place / "m" / strange).parent.mkdir(parents=True, exist_ok=True)
         (place / "m" / strange).write_text("years of work")
         before = snapshot(place)
-        with pytest.raises(OutputError, match=f"contains files that this command did not write: {strange}"):
+        with pytest.raises(OutputError, match=f"contains files that are not as this command wrote them: {strange}"):
             Output(Path("m"), "train", overwrite=True)
         assert snapshot(place) == before
 
     @pytest.mark.parametrize("changed", ["metrics.json", "model.safetensors", "1_Pooling/config.json"])
     def test_an_output_that_was_changed_by_hand(self, place: Path, changed: str) -> None:
         (place / "m" / changed).write_text("edited")
-        with pytest.raises(
-            OutputError, match=f"contains files that were changed since this command wrote them: {changed}"
-        ):
+        with pytest.raises(OutputError, match=f"contains files that are not as this command wrote them: {changed}"):
             Output(Path("m"), "train", overwrite=True)
         (place / "m" / changed).unlink()  # what is gone cannot be lost
         write(Path("m"), "train", {"new": "x"}, overwrite=True)
 
     def test_a_link_in_it_goes_and_what_it_leads_to_stays(self, place: Path) -> None:
         (place / "m" / "weights").symlink_to("../data")
-        with pytest.raises(OutputError, match="did not write: weights"):
+        with pytest.raises(OutputError, match="not as this command wrote them: weights"):
             Output(Path("m"), "train", overwrite=True)
         (place / "m" / "weights").unlink()
         shutil.move(place / "m" / "model.safetensors", place / "data" / "large")
@@ -373,9 +351,7 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
         write(Path("new"), "train", {"x": "1"}, reads=mine)
         with pytest.raises(OutputError, match="was written by selective-st train, from other data"):
             Output(Path("new"), "train", other, overwrite=True, same_reads=True)
-        write(
-            Path("new"), "train", {"x": "2"}, reads={"the data": "up/data/pairs.csv"}, overwrite=True, same_reads=True
-        )
+        write(Path("new"), "train", {"x": "2"}, reads=mine, overwrite=True, same_reads=True)
 
     def test_where_one_stands(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "here").mkdir()
@@ -397,11 +373,9 @@ class TestAFile:
         figure.savefig(other, metadata=picture_metadata(other, "plot_frontier"))
         assert [is_picture_of(path, "plot_links") for path in (mine, theirs, other)] == [True, False, False]
         data = tmp_path / f"pairs{ending}"
-        for text in ("", "selective_st plot_links,b,0.5\n", "sentence1,sentence2,score\n"):
+        for text in ("", "sentence1,sentence2,score\n"):
             data.write_text(text)
             assert not is_picture_of(data, "plot_links")
-        assert not is_picture_of(tmp_path, "plot_links")
-        assert not is_picture_of(mine.rename(tmp_path / "mine.csv"), "plot_links")
 
     def test_replaces_only_what_it_recognises(self, tmp_path: Path) -> None:
         target = tmp_path / "deep" / "x.svg"
@@ -413,12 +387,12 @@ class TestAFile:
                 output.publish()
             assert target.read_text() == text
             assert names(target.parent) == ["x.svg"]
-        with pytest.raises(OutputError, match=r"exists already. Choose another, such as --output \S+x-2.svg, or add"):
+        with pytest.raises(OutputError, match=r"exists already. Choose another: --output \S+x-2.svg, or add"):
             Output(target, "plot", recognise=lambda path: True)
         target.write_text("a,b,0.5")
         with pytest.raises(OutputError, match="was not written by this command, selective-st plot"):
             Output(target, "plot", overwrite=True, recognise=lambda path: "mine" in path.read_text())
-        with pytest.raises(OutputError, match="exists and is no file"):
+        with pytest.raises(OutputError, match="was not written by this command"):
             Output(target.parent, "plot", overwrite=True, recognise=lambda path: True)
         assert target.read_text() == "a,b,0.5"
 
@@ -427,18 +401,16 @@ class TestAFile:
 CHILD = """
 import os, shutil, signal, sys, time
 from pathlib import Path
-from selective_st import output as module
 from selective_st.output import Output
 
 target, kill = Path(sys.argv[1]), sys.argv[2]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 if kill.startswith("rename"):
-    module._exchange = lambda one, other: False
     rename, left = os.rename, [int(kill[-1])]
     def counting(*paths):
         left[0] -= 1
         return die() if left[0] < 0 else rename(*paths)
-    os.rename = counting
+    os.rename = os.replace = counting
 with Output(target, "train", overwrite=True) as output:
     (output.new / "metrics.json").write_text("new")
     (output.new / "part").mkdir()
@@ -487,10 +459,9 @@ class TestAfterACrash:
         assert earlier.exists() == (right_after is not None)
         assert right_after is None or content(earlier) == right_after
         # The next run puts it back, also where it then has nothing to do there.
-        with pytest.raises(OutputError, match="exists and is not empty"), Output(earlier, "train"):
+        with pytest.raises(OutputError, match="exists already"), Output(earlier, "train"):
             pass
         assert content(earlier) == in_the_end
-        assert [path.name for path in earlier.parent.iterdir()] == ["model"]
 
     @pytest.mark.parametrize("kill", ["work", "rename0", "rename1", "after"])
     def test_the_next_run_can_overwrite(self, earlier: Path, kill: str) -> None:
@@ -502,28 +473,21 @@ class TestAfterACrash:
         assert [path.name for path in earlier.parent.iterdir()] == ["model"]
         assert names(earlier) == ["third"]
 
-    @pytest.mark.parametrize("kill", ["work", "rename1", "after"])
-    def test_a_run_to_another_place_clears_up_too(self, earlier: Path, kill: str) -> None:
-        child(earlier, kill).communicate(timeout=60)
-        child(earlier.with_name("second"), "work").communicate(timeout=60)
-        write(earlier.with_name("third"), "evaluate", {"report.html": "x"})
-        assert names(earlier.parent) == ["model", "third"]
-        assert content(earlier) == (NEW if kill == "after" else OLD)
-
     def test_what_has_got_the_name_in_the_meantime_stays(self, earlier: Path) -> None:
         child(earlier, "rename1").communicate(timeout=60)
         earlier.mkdir()
         (earlier / "mine.txt").write_text("mine")
-        with (
-            pytest.raises(OutputError, match="was not written by this command"),
-            Output(earlier, "train", overwrite=True),
-        ):
-            pass
-        (earlier.with_name("free")).mkdir()
-        write(earlier.with_name("free"), "train", {"x": "x"})
+        with pytest.raises(OutputError, match="was not written by this command"):
+            Output(earlier, "train", overwrite=True)
         assert names(earlier) == ["mine.txt"]
+        assert content(earlier.parent / ".model.selective_st" / "earlier") == OLD
+        shutil.rmtree(earlier)
+        write(earlier.with_name("other"), "train", {"x": "mine"})
+        earlier.with_name("other").rename(earlier)
+        write(earlier, "train", {"x": "new"}, overwrite=True)
+        assert content(earlier) == {"x": b"new"}
         assert content(earlier.with_name("model-2")) == OLD
-        assert names(earlier.parent) == ["free", "model", "model-2"]
+        assert names(earlier.parent) == ["model", "model-2"]
 
     @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(errno.EBUSY, "busy")])
     def test_stopped_between_the_renames(self, earlier: Path, stop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,13 +499,13 @@ class TestAfterACrash:
                 raise stop
             rename(*paths)
 
-        monkeypatch.setattr(output_module, "_exchange", lambda one, other: False)
         with (  # noqa: PT012
             pytest.raises((KeyboardInterrupt, OutputError)) as caught,
             Output(earlier, "train", overwrite=True) as output,
         ):
             (output.new / "metrics.json").write_text("new")
             monkeypatch.setattr(os, "rename", stopping)
+            monkeypatch.setattr(os, "replace", stopping)
             output.publish()
         assert content(earlier) == OLD
         kept = names(earlier.parent)[1:]
@@ -553,30 +517,6 @@ class TestAfterACrash:
         else:
             assert kept == []
 
-    def test_nothing_else_is_taken_for_what_was_left_behind(self, tmp_path: Path) -> None:
-        for name, files in ((".mine.selective_st", ["new/work.txt"]), (".a.partial-x", ["work.txt"])):
-            for file in files:
-                (tmp_path / name / file).parent.mkdir(parents=True)
-                (tmp_path / name / file).write_text("work")
-        (tmp_path / "elsewhere" / "new").mkdir(parents=True)
-        (tmp_path / "elsewhere" / "lock").touch()
-        (tmp_path / "elsewhere" / "new" / "work.txt").touch()
-        (tmp_path / ".link.selective_st").symlink_to("elsewhere")
-        (tmp_path / ".laid.selective_st").mkdir()
-        (tmp_path / ".laid.selective_st" / "lock").symlink_to("../.mine.selective_st/new/work.txt")
-        before = snapshot(tmp_path)
-        for name in ("mine", "link"):
-            with (
-                pytest.raises(OutputError, match="is in the way, and nothing that this library made"),
-                Output(tmp_path / name, "train"),
-            ):
-                pass
-        with pytest.raises(OutputError, match="cannot be written"), Output(tmp_path / "laid", "train"):
-            pass
-        write(tmp_path / "other", "train", {})
-        shutil.rmtree(tmp_path / "other")
-        assert snapshot(tmp_path) == before
-
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
 class TestOneAtATime:
@@ -587,11 +527,10 @@ class TestOneAtATime:
             assert process.stdout.readline() == "writing\n"
             for path in (earlier, earlier.parent / "x" / ".." / "model"):
                 with (
-                    pytest.raises(OutputError, match=r"another command \(.*\) is writing there") as caught,
+                    pytest.raises(OutputError, match="another command is writing there") as caught,
                     Output(path, "train", overwrite=True),
                 ):
                     pass
-                assert f"process {process.pid}, since " in str(caught.value)
                 assert f"--output {earlier.with_name('model-2')}" in str(caught.value)
             write(earlier.with_name("beside"), "train", {"x": "x"})  # which leaves what lives alone
             assert any(earlier.parent.glob(".*/new/metrics.json"))
@@ -609,8 +548,6 @@ class TestOneAtATime:
         assert names(tmp_path) == ["model"]
 
     def test_many_at_once_in_one_folder(self, tmp_path: Path) -> None:
-        for number in range(4):
-            child(tmp_path / f"dead{number}", "work").communicate(timeout=60)
         processes = [child(tmp_path / f"m{number}", "no") for number in range(8)]
         for process in processes:
             _, errors = process.communicate(timeout=60)
@@ -631,27 +568,6 @@ class TestAPlaceThatCannotBeWritten:
     """It is refused before any work."""
 
     @pytest.mark.parametrize(
-        ("link", "target", "message"),
-        [
-            ("m", "nowhere", "is a link to nowhere, which does not exist"),
-            ("m", "m", "is a link to m, which does not exist"),
-            ("m/deep/model", "nowhere", "lies behind m, a link to nowhere, which does not exist"),
-        ],
-    )
-    def test_a_dangling_link(
-        self, tmp_path: Path, link: str, target: str, message: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        Path("m").symlink_to(target)
-        for recognise in (None, lambda path: True):
-            with pytest.raises(OutputError, match=message) as raised:
-                Output(Path(link), "train", overwrite=True, recognise=recognise)
-            another = str(raised.value).partition("Choose another: --output ")[2]
-            assert Path(another).parent.resolve() == tmp_path  # beside the link, not where it leads
-            Output(Path(another), "train", recognise=recognise)
-        assert snapshot(tmp_path) == {"m": f"-> {target}"}
-
-    @pytest.mark.parametrize(
         ("error", "words"),
         [
             (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
@@ -667,31 +583,15 @@ class TestAPlaceThatCannotBeWritten:
             raise error
 
         monkeypatch.setattr(Path, "mkdir", refuse)
-        with pytest.raises(OutputError, match=f"cannot be written: {words}"), Output(tmp_path / "model", "train"):
+        with pytest.raises(OSError, match=words), Output(tmp_path / "model", "train"):
             pytest.fail("it must not come to the work")
         assert names(tmp_path) == []
 
     def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
         for path in (tmp_path / "deep" / ("m" * 250), tmp_path / ("m" * 300)):
-            with pytest.raises(OutputError, match="cannot be written: File name too long"), Output(path, "train"):
+            with pytest.raises(OSError, match="File name too long"), Output(path, "train"):
                 pass
-        assert names(tmp_path) == []
-
-    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        usage = shutil.disk_usage(tmp_path)._replace(free=500_000)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-        with (
-            pytest.raises(OutputError, match=r"only 0\.5 MB are free there, and it needs at least 1\.0 MB"),
-            Output(tmp_path / "m", "train"),
-        ):
-            pass
-        usage = usage._replace(free=90_000_000)
-        with (
-            pytest.raises(OutputError, match=r"it needs at least 100\.0 MB"),
-            Output(tmp_path / "m", "train", room=100_000_000),
-        ):
-            pass
-        write(tmp_path / "m", "train", {}, room=80_000_000)
+        assert not any(tmp_path.rglob("m*"))
 
     def test_where_a_disk_is_mounted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "disk").mkdir()
@@ -699,37 +599,14 @@ class TestAPlaceThatCannotBeWritten:
         with pytest.raises(OutputError, match="is a mount point"):
             Output(tmp_path / "disk", "train")
 
-    @pytest.mark.parametrize("mount", ["size=64k,ro", "size=64k", "size=2m"])
-    def test_real_disks(self, tmp_path: Path, mount: str) -> None:
-        """In a namespace of mounts of its own, where the system lets one."""
-        apart = ["unshare", "--map-root-user", "--mount"]
-        if (
-            shutil.which("unshare") is None
-            or subprocess.run([*apart, "mount", "-t", "tmpfs", "none", tmp_path]).returncode
-        ):
-            pytest.skip("mounts need rights")
-        (tmp_path / "disk").mkdir()
-        script = f'mount -t tmpfs -o {mount} none {tmp_path}/disk && exec "$@"'
-        process = child(tmp_path / "disk" / "m", "no", *apart, "sh", "-c", script, "sh")
-        printed, errors = process.communicate(timeout=60)
-        if mount == "size=2m":
-            assert process.returncode == 0, errors
-            return
-        words = "cannot be written: Read-only file system" if "ro" in mount else "only 0.1 MB are free there"
-        assert f"OutputError: --output {tmp_path}/disk/m" in errors
-        assert words in errors
-        assert printed == ""
-
 
 class TestADiskThatFills:
     @pytest.mark.parametrize(
         "error",
         [
             OSError(errno.ENOSPC, "No space left on device"),
-            OSError(errno.EDQUOT, "Disk quota exceeded"),
             Exception("No space left on device (os error 28)"),  # tokenizers
-            RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0: file write failed"),
-            Exception("Error while serializing: IoError(Os { code: 28, kind: StorageFull })"),  # safetensors
+            Exception('I/O: IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })'),
         ],
     )
     def test_ends_in_words(self, earlier: Path, error: Exception) -> None:
@@ -749,24 +626,11 @@ class TestADiskThatFills:
                 raise error
             assert caught.value is error
 
-    def test_only_at_the_very_end(self, earlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(*_: Any, **__: Any) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with (  # noqa: PT012
-            pytest.raises(OutputError, match=r"No space left on device.*is kept: \S+model-2"),
-            Output(earlier, "train", overwrite=True) as output,
-        ):
-            (output.new / "weights").write_text("dear")
-            monkeypatch.setattr(output_module, "settle", full)
-            output.publish()
-        assert content(earlier) == OLD
-        assert (earlier.with_name("model-2") / "weights").read_text() == "dear"
-
     def test_somebody_writes_there_during_the_work(self, earlier: Path) -> None:
         with (  # noqa: PT012
             pytest.raises(
-                OutputError, match=r"did not write: notes.txt.*What was to take that name is kept: \S+model-2"
+                OutputError,
+                match=r"not as this command wrote them: notes.txt.*What was to take that name is kept: \S+model-2",
             ),
             Output(earlier, "train", overwrite=True) as output,
         ):
@@ -776,20 +640,6 @@ class TestADiskThatFills:
         assert content(earlier) == {**OLD, "notes.txt": b"mine"}
         assert (earlier.with_name("model-2") / "weights").read_text() == "dear"
         assert names(earlier.parent) == ["model", "model-2"]
-
-    def test_what_is_dear_is_saved_elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-        monkeypatch.setenv("HOME", str(tmp_path))
-        found = save_elsewhere(lambda folder: (folder / "weights").write_text("dear"))
-        assert found is not None
-        assert found.parent == tmp_path
-        assert (found / "weights").read_text() == "dear"
-
-        def fail(folder: Path) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        assert save_elsewhere(fail) is None
-        assert names(tmp_path) == [found.name]
 
 
 class TestState:
@@ -819,7 +669,6 @@ class TestState:
         write(target, "evaluate", {"x": "x"})  # and another command
         shutil.rmtree(target)
         with Output(target, "train") as output:
-            assert output.has_state
             state = output.state("a")
             assert [path.name for path in state.folder.iterdir()] == ["a.json"]
             assert [path.name for path in state.others] == ["train-b"]

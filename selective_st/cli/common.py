@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
@@ -21,7 +22,6 @@ from selective_st.errors import loading
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_ERROR = "[bold red]Error:[/]"
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -29,36 +29,26 @@ NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip inst
 @contextlib.contextmanager
 def mistakes_in_words() -> Iterator[None]:
     """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
-    import signal
-
     # Whoever ends this process politely, or closes its terminal, gets the same clean end as with Ctrl-C.
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # one of them is not known everywhere
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # not everywhere
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
             with contextlib.suppress(ValueError):  # only the main thread may
                 signal.signal(number, signal.default_int_handler)
-    status, text = 1, ""
+    status = 1
     try:
         yield
+        return
     except KeyboardInterrupt as error:  # an output that was being written says what has become of it
         status, text = 130, f"[yellow]Interrupted: {escape(str(error) or 'nothing was written.')}[/]"
-    except OSError as error:
-        if error.filename is None:
-            raise
-        text = f"{_ERROR} {escape(str(error))}. Check the path and your rights there."
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        if not frame.f_globals.get("__name__", "").startswith("selective_st"):
+        is_ours = frame.f_globals.get("__name__", "").startswith("selective_st")
+        if not is_ours and getattr(error, "filename", None) is None:
             raise  # not said by this library for the user to read: a bug, which shows where it arose
-        text = f"{_ERROR} {escape(str(error))}"
-    if text:
-        Console(stderr=True, soft_wrap=True).print(text)
-        raise typer.Exit(status)
-
-
-def print_error(text: str) -> None:
-    """Print a mistake of the user's, in a line."""
-    Console(stderr=True, soft_wrap=True).print(f"{_ERROR} {escape(text)}")
+        mend = ". Check the path and your rights there." if isinstance(error, OSError) else ""
+        text = f"[bold red]Error:[/] {escape(str(error))}{mend}"
+    Console(stderr=True, soft_wrap=True).print(text)
+    raise typer.Exit(status)
 
 
 def make_console() -> Console:
@@ -73,7 +63,8 @@ def progress_bar(console: Console, description: str, noun: str) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(description, *columns, console=console, disable=not console.is_terminal)
+    off = not console.is_terminal
+    return Progress(description, *columns, console=console, speed_estimate_period=600, disable=off)
 
 
 def be_quiet() -> None:

@@ -9,48 +9,52 @@ from typing import Any
 from rich.console import Console
 
 from selective_st.cli import common
-from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
-from selective_st.output import METRICS_FILE, Output, size_of
+from selective_st.cli.options import TextOptions, argument, command, option, positive_numbers
+from selective_st.output import METRICS_FILE, Output
 
 _TEMPLATE = "distillation.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions(TextOptions):
-    """What `distill` was asked to do."""
+    """What `distill` was asked to do.
 
-    teacher: str = argument("The model to learn from, a SentenceTransformer or CrossEncoder: a path or hub name.")
-    texts: list[str] = argument(f"Texts without labels: .txt files with one text per line, or {DATA_HELP}")
-    threshold: list[float] = option(
-        MISSING, "The teacher's score at which you will decide. Repeat the option for several thresholds."
-    )
-    output: Path = option(Path("distilled-model"), "The folder to write: the student, its threshold and the metrics.")
-    student: str = option(
-        "static", "'static' (word embeddings for the teacher's tokenizer), or the path or hub name of a model."
-    )
-    dimensions: int = option(64, "The dimension of the student's embeddings.", min=1)
-    layers: int | None = option(None, "Instead of --student: keep this many of the teacher's first layers.", min=1)
-    pairs: int = option(48, "How many pairs to draw for each text.", min=1)
-    epochs: int | None = option(None, "Passes over the pairs. Default: 2 for static, else 1.", min=1)
-    batch_size: int | None = option(None, "Pairs per step. Default: 1024 for static, else 32.", min=2)
-    learning_rates: tuple[float, ...] | None = option(
-        None,
-        "Learning rates to choose from, the same for every loss. Default: 0.05 for static, else 1e-4; with --compare "
-        "also 0.02 and 5e-5.",
-        parse=positive_numbers,
-        metavar="LR,...",
-    )
-    compare: bool = option(
-        False,
-        "Also train with squared error, CoSENTLoss, softmax KL, cross entropy of the decisions, and embedding "
-        "distillation.",
-        "--compare",
-    )
-    diagnose: bool = option(
-        False, "Find out with two short runs what limits the student: its size, or the texts.", "--diagnose"
-    )
-    seed: int = option(0, "The random seed of the splits, the pairs and their order.", min=0)
-    overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
+    Attributes:
+        teacher: The model to learn from, a SentenceTransformer or CrossEncoder: a path or hub name.
+        texts: Texts without labels: .txt files with one text per line, or a .csv, .tsv, .jsonl or .parquet file, or the
+            name of a dataset on the Hugging Face hub.
+        threshold: The teacher's score at which you will decide. Repeat the option for several thresholds.
+        output: The folder to write: the student, its threshold and the metrics.
+        student: 'static' (word embeddings for the teacher's tokenizer), or the path or hub name of a model.
+        dimensions: The dimension of the student's embeddings.
+        layers: Instead of --student: keep this many of the teacher's first layers.
+        pairs: How many pairs to draw for each text.
+        epochs: Passes over the pairs. Default: 2 for static, else 1.
+        batch_size: Pairs per step. Default: 1024 for static, else 32.
+        learning_rates: Learning rates to choose from, the same for every loss. Default: 0.05 for static, else 1e-4;
+            with --compare also 0.02 and 5e-5.
+        compare: Also train with squared error, CoSENTLoss, softmax KL, cross entropy of the decisions, and embedding
+            distillation.
+        diagnose: Find out with two short runs what limits the student: its size, or the texts.
+        seed: The random seed of the splits, the pairs and their order.
+        overwrite: Replace an earlier output of this command.
+    """
+
+    teacher: str = argument()
+    texts: list[str] = argument()
+    threshold: list[float] = option(MISSING)
+    output: Path = option(Path("distilled-model"))
+    student: str = option("static")
+    dimensions: int = option(64, min=1)
+    layers: int | None = option(None, min=1)
+    pairs: int = option(48, min=1)
+    epochs: int | None = option(None, min=1)
+    batch_size: int | None = option(None, min=2)
+    learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
+    compare: bool = option(False, "--compare")
+    diagnose: bool = option(False, "--diagnose")
+    seed: int = option(0, min=0)
+    overwrite: bool = option(False, "--overwrite")
 
 
 @command(DistillOptions)
@@ -62,8 +66,7 @@ def distill(job: DistillOptions) -> None:
     """
     reads = {"TEACHER": job.teacher, "--student": None if job.student == "static" else job.student}
     reads |= {f"text file {number}": source for number, source in enumerate(job.texts, start=1)}
-    room = size_of(job.teacher if job.layers else None)
-    with Output(job.output, "distill", reads, overwrite=job.overwrite, room=room) as output:
+    with Output(job.output, "distill", reads, overwrite=job.overwrite) as output:
         console = common.make_console()
         common.be_quiet()
         with console.status("Loading libraries ..."):

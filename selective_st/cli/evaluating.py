@@ -71,15 +71,21 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
     groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
     evaluator = focus.evaluator(pairs, "data", groups=groups, positive_from=job.positive_from)
     focus.check_on(pairs, evaluator.metrics(evaluator.scores))
-    common_pairs, notes = _about_data(pairs, validation)
+    notes, shared = [*pairs.notes, *about_labels(pairs.name, pairs.scores)], None
+    if validation is not None:
+        shared = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
+        other = validation.name if validation.name != pairs.name else "the validation data"
+        notes += [*validation.notes, f"{shared.sentence(pairs.name, other)} ({HOW})"]
+    notes.append("it is not known whether the model was trained on these pairs")
     common.print_notes(console, notes)
 
     models = []
-    for name, source in zip(_names(job), filter(None, (job.model, job.against)), strict=True):
+    for name, source in _named(job).items():
         with console.status(f"Scoring the pairs with {escape(name)} ..."):
-            models.append(_scored(job, name, source, focus, pairs, validation, common_pairs))
+            models.append(_scored(job, name, source, focus, pairs, validation, shared))
         common.print_notes(console, models[-1].notes)
         notes += models[-1].notes
+    notes = list(dict.fromkeys(notes))
     with console.status("Computing the metrics and their intervals ..."):
         predicted = {model.name: model.predicted for model in models}
         thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
@@ -109,7 +115,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         "summary": summary(comparison, measured),
         "as_queries": {model.name: model.as_queries for model in models},
         "threshold_consistency": {name: found.as_dict() for name, found in consistency.items()},
-        "overlap_with_validation_data": None if common_pairs is None else common_pairs.as_dict(),
+        "overlap_with_validation_data": shared and shared.as_dict(),
         **comparison.as_dict(),
     }
     pictures = _draw(output.new, comparison, focus)
@@ -147,18 +153,6 @@ def _by_column(
         model.name: threshold_consistency(parts_by(pairs.scores, model.predicted, column), gold, cuts[model.name])
         for model in models
     }
-
-
-def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Overlap | None, list[str]]:
-    """How much the validation pairs hold of those reported, and what is to be said of both."""
-    notes = [*pairs.notes, *(validation.notes if validation else ()), *about_labels(pairs.name, pairs.scores)]
-    found = None
-    if validation is not None:
-        found = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
-        others = validation.name if validation.name != pairs.name else "the validation data"
-        notes.append(f"{found.sentence(pairs.name, others)} ({HOW})")
-    notes.append("it is not known whether the model was trained on these pairs")
-    return found, list(dict.fromkeys(notes))
 
 
 def _scored(
@@ -204,15 +198,15 @@ def _read(job: EvaluateOptions, source: str, role: str) -> tuple[GradedPairs, Fi
     return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])]), found.table
 
 
-def _names(job: EvaluateOptions) -> list[str]:
-    """Short names for the models, told apart."""
+def _named(job: EvaluateOptions) -> dict[str, str]:
+    """The models by short names, told apart."""
     sources = [source for source in (job.model, job.against) if source is not None]
     places = [os.path.abspath(source) for source in sources]
     if len(set(places)) < len(places):
         raise ValueError(f"--against {job.against} is the model itself. Give another model, or leave --against out.")
-    shortest = [Path(source).name or source for source in sources]
-    longer = ["/".join(Path(place).parts[-2:]) for place in places]
-    return next(names for names in (shortest, longer, sources) if len(set(names)) == len(names))
+    ends = ["/".join(Path(place).parts[-2:]) for place in places]
+    every = ([Path(source).name or source for source in sources], ends, sources)
+    return dict(next(zip(names, sources, strict=True) for names in every if len(set(names)) == len(names)))
 
 
 def _reported(focus: Focus, comparison: Comparison) -> list[str]:
@@ -240,17 +234,19 @@ def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]
     more: dict[str, Any] = {"link": focus.link, "thresholds": focus.cuts, "gold": comparison.gold}
     path = plot_threshold_curves(found, folder / "threshold_curves.png", baseline=CONSTANT if alone else None, **more)
     pictures = {"Loss at each threshold: how far scores on its wrong side lie beyond it, on average": path}
-    bins = comparison.models[0].bins
+    bins, gold = comparison.models[0].bins, comparison.gold.tolist()
     low, high = bins[0]["low"], bins[-1]["high"]
     scores = np.concatenate([model.predicted for model in comparison.models])
     ends = min(float(scores.min()), low), max(float(scores.max()), high)
-    shown: dict[str, Any] = {"score_range": (low, high), "predicted_range": ends, "regions": focus.regions}
     for number, model in enumerate(comparison.models, start=1):
-        own: dict[str, Any] = {model.name: model.predicted}
-        path = folder / f"scores_{number}.png"
-        gold: Any = comparison.gold
-        found = plot_scores_against_gold(gold, own, path, **shown)
-        pictures[f"Scores of {model.name} against gold"] = found
+        pictures[f"Scores of {model.name} against gold"] = plot_scores_against_gold(
+            gold,
+            {model.name: model.predicted.tolist()},
+            folder / f"scores_{number}.png",
+            score_range=(low, high),
+            predicted_range=ends,
+            regions=focus.regions,
+        )
     return pictures
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from selective_st.cli import common
-from selective_st.cli.options import DATA_HELP, FOCUS_HELP, PairOptions, argument, command, numbers, option, two_numbers
+from selective_st.cli.options import PairOptions, argument, command, numbers, option, two_numbers
 from selective_st.output import Output, is_picture_of
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -20,58 +18,58 @@ _TARGETS = (0.2, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(PairOptions):
-    """What `evaluate` was asked to do."""
+    """What `evaluate` was asked to do.
 
-    model: str = argument("A model of any type: a path, or a name on the Hugging Face hub.")
-    data: str = argument(f"Sentence pairs with a label: {DATA_HELP}")
-    against: str | None = option(None, "Another model to compare with, such as the one before training.")
-    validation_data: str | None = option(
-        None,
-        "Other pairs to choose each model's threshold on. Default: use the threshold stored with the model, if there "
-        "is one.",
-    )
-    threshold_metric: str = option(
-        "f1", "What that threshold maximises: f1, f0.5 (favours precision) or f2 (favours recall)."
-    )
-    by: str | None = option(
-        None,
-        "A column of DATA, such as a source or language: check whether one threshold suits all of its values.",
-        metavar="COLUMN",
-    )
-    output: Path = option(Path("evaluation"), "The folder to write: the report, the metrics and the pictures.")
-    as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
-    split: str | None = option(None, "The split of a hub dataset to use. Default: its test split, if it has one.")
-    check: bool = option(
-        True,
-        "Reject labels that do not say how similar the texts are, such as classes; --no-check treats them as grades.",
-        "--check/--no-check",
-    )
+    Attributes:
+        model: A model of any type: a path, or a name on the Hugging Face hub.
+        data: Sentence pairs with a label: a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the
+            Hugging Face hub.
+        against: Another model to compare with, such as the one before training.
+        validation_data: Other pairs to choose each model's threshold on. Default: use the threshold stored with the
+            model, if there is one.
+        threshold_metric: What that threshold maximises: f1, f0.5 (favours precision) or f2 (favours recall).
+        by: A column of DATA, such as a source or language: check whether one threshold suits all of its values.
+        output: The folder to write: the report, the metrics and the pictures.
+        as_json: Print the metrics as JSON, for other programs.
+        split: The split of a hub dataset to use. Default: its test split, if it has one.
+        check: Reject labels that do not say how similar the texts are, such as classes; --no-check treats them as
+            grades.
+    """
+
+    model: str = argument()
+    data: str = argument()
+    against: str | None = option(None)
+    validation_data: str | None = option(None)
+    threshold_metric: str = option("f1")
+    by: str | None = option(None, metavar="COLUMN")
+    output: Path = option(Path("evaluation"))
+    as_json: bool = option(False, "--json")
+    split: str | None = option(None)
+    check: bool = option(True, "--check/--no-check")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlotOptions:
-    """What `plot` was asked to do."""
+    """What `plot` was asked to do.
 
-    focus: list[str] | None = option(None, f"{FOCUS_HELP} Repeat the option to compare several. Default: high.")
-    threshold: list[float] | None = option(
-        None, "Also draw the link for decisions at this score. Repeat the option for several thresholds."
-    )
-    output: Path | None = option(None, f"The picture to write: {', '.join(_PICTURES)}. Default: links.png.")
-    interactive: Path | None = option(
-        None,
-        "Write a page for the browser instead: change the link there, see its effect on your own scores, and copy the "
-        "code.",
-        metavar="FILE.html",
-    )
-    score_range: tuple[float, float] = option(
-        "0,1", "The scale of the labels, which is mapped to 0 to 1.", parse=two_numbers, metavar="LOW,HIGH"
-    )
-    targets: str | None = option(
-        None,
-        "Labels to draw the loss around, on their own scale. Default: at 20 % and 90 % of it.",
-        metavar="LABEL,...",
-    )
-    overwrite: bool = option(False, "Replace an earlier picture or page of this command.", "--overwrite")
+    Attributes:
+        focus: Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link as JSON. Repeat the option
+            to compare several. Default: high.
+        threshold: Also draw the link for decisions at this score. Repeat the option for several thresholds.
+        interactive: Write a page for the browser instead: change the link there, see its effect on your own scores, and
+            copy the code.
+        score_range: The scale of the labels, which is mapped to 0 to 1.
+        targets: Labels to draw the loss around, on their own scale. Default: at 20 % and 90 % of it.
+        overwrite: Replace an earlier picture or page of this command.
+    """
+
+    focus: list[str] | None = option(None)
+    threshold: list[float] | None = option(None)
+    output: Path | None = option(None, help=f"The picture to write: {', '.join(_PICTURES)}. Default: links.png.")
+    interactive: Path | None = option(None, metavar="FILE.html")
+    score_range: tuple[float, float] = option("0,1", parse=two_numbers, metavar="LOW,HIGH")
+    targets: str | None = option(None, metavar="LABEL,...")
+    overwrite: bool = option(False, "--overwrite")
 
 
 @command(EvaluateOptions, "model", "data", "focus", "threshold", "score_range", "columns", "output")
@@ -110,50 +108,44 @@ def plot(options: PlotOptions) -> None:
             f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
         )
     scores = [(target - low) / (high - low) for target in around]
-    if options.interactive is None:
-        _draw_links(options, options.output or Path("links.png"), scores)
-    else:
-        _write_designer(options, options.interactive, scores)
+    path = options.interactive or options.output or Path("links.png")
+    named, what, endings, maker, write = _PICTURE if options.interactive is None else _PAGE
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{named} {path}: the name must end in {', '.join(endings)}, such as links{endings[0]}.")
+    recognise = partial(is_picture_of, maker=maker)
+    with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=named) as place:
+        write(options, place.new, scores)
+        place.publish()
+    common.print_written(common.make_console(), what, place.given)
 
 
-def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
-    with _written(options, "--output", path, _PICTURES, "picture", "plot_links") as new:
-        try:
-            from selective_st.plotting import plot_links
-        except ImportError as error:
-            raise ValueError(str(error)) from None
-        from selective_st.focus import parse_focus, threshold_focus
+def _draw_links(options: PlotOptions, new: Path, targets: list[float]) -> None:
+    try:
+        from selective_st.plotting import plot_links
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    from selective_st.focus import parse_focus, threshold_focus
 
-        links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
-        named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
-        if options.threshold:
-            at_thresholds = threshold_focus(options.threshold)
-            named[at_thresholds.meaning] = at_thresholds.link
-        plot_links(named, new, targets=targets, label_range=options.score_range)
+    links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
+    named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
+    if options.threshold:
+        at_thresholds = threshold_focus(options.threshold)
+        named[at_thresholds.meaning] = at_thresholds.link
+    plot_links(named, new, targets=targets, label_range=options.score_range)
 
 
-def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> None:
+def _write_designer(options: PlotOptions, new: Path, targets: list[float]) -> None:
+    from selective_st.focus import parse_focus
+    from selective_st.link_designer import link_designer
+
     if options.output is not None:
         raise ValueError("--interactive writes a page, --output a picture: leave one of them out.")
     if options.focus and len(options.focus) > 1:
         raise ValueError(f"--interactive: the page starts with one link, got {len(options.focus)} --focus. Give one.")
-    with _written(options, "--interactive", path, (".html",), "page", "link_designer") as new:
-        from selective_st.focus import parse_focus
-        from selective_st.link_designer import link_designer
-
-        focus = parse_focus(options.focus[0]) if options.focus else None
-        new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
+    focus = parse_focus(options.focus[0]) if options.focus else None
+    new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
 
 
-@contextmanager
-def _written(
-    options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], what: str, maker: str
-) -> Iterator[Path]:
-    """Where to write what a function draws, if that may be; and say it."""
-    if path.suffix.lower() not in endings:
-        raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}, such as links{endings[0]}.")
-    recognise = partial(is_picture_of, maker=maker)
-    with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option) as place:
-        yield place.new
-        place.publish()
-    common.print_written(common.make_console(), what, place.given)
+# How the user names it, what it is, how its name may end, what makes it, and what writes it.
+_PICTURE = "--output", "picture", _PICTURES, "plot_links", _draw_links
+_PAGE = "--interactive", "page", (".html",), "link_designer", _write_designer

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import json
 import shlex
-import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from selective_st import catalog
@@ -28,7 +27,7 @@ from selective_st.cli.common import (
     print_template,
     text_of,
 )
-from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words, words_of
+from selective_st.cli.options import DataOptions, FocusOptions, command, option, told_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,56 +45,62 @@ _SHOWN = 3  # names of other losses
 _SHOWN_NOTES = 2
 _SCREEN = 15  # lines of an answer
 _CODE_WIDTH = 76
-_MODEL_TYPE_HELP = f"The type of model: {', '.join(MODEL_TYPES)}."
-_FOCUS = ("focus", "threshold")  # the options that say what matters
-_JSON_HELP = "Print JSON, for other programs."
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatsOptions:
-    """What `formats` was asked to do."""
+    """What `formats` was asked to do, and what `suggest` and `check` are asked too.
 
-    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
-    as_json: bool = option(False, _JSON_HELP, "--json")
+    Attributes:
+        as_json: Print JSON, for other programs.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class SuggestOptions(DataOptions):
-    """What `suggest` was asked to do."""
-
-    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
-    focus: str | None = option(None, FOCUS_HELP)
-    threshold: list[float] | None = option(None, THRESHOLD_HELP)
-    every: bool = option(False, "Also show all other suitable losses, and how the data were read.", "--all")
-    script: bool = option(False, "Print a complete training script instead.", "--script")
-    model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
-    loss: str = option(
-        AUTO, f"The loss that --script trains: the name of its class, or a name of `train` ({LOSS_NAMES}, {AUTO})."
+    model_type: ModelType = option(
+        "SentenceTransformer", help=f"The type of model: {', '.join(MODEL_TYPES)}.", parse=check_model_type
     )
-    as_json: bool = option(False, _JSON_HELP, "--json")
+    as_json: bool = option(False, "--json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckOptions(DataOptions):
-    """What `check` was asked to do."""
+class SuggestOptions(FocusOptions, FormatsOptions, DataOptions):
+    """What `suggest` was asked to do.
+
+    Attributes:
+        every: Also show all other suitable losses, and how the data were read.
+        script: Print a complete training script instead.
+        model: The model that --script trains: a path or a hub name.
+    """
+
+    every: bool = option(False, "--all")
+    script: bool = option(False, "--script")
+    model: str = option(DEFAULT_MODEL)
+    loss: str = option(
+        AUTO, help=f"The loss that --script trains: the name of its class, or a name of `train` ({LOSS_NAMES}, {AUTO})."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(FormatsOptions, DataOptions):
+    """What `check` was asked to do.
+
+    Attributes:
+        model: The model to train, for checks that need one: a path or a hub name.
+        batch_size: Rows per step, to estimate the rate of false negatives in a random batch. Default: 32.
+    """
 
     loss: str = option(
         MISSING,
-        "The loss: the name of its class, to check the data as they are; or a name of `train` "
+        help="The loss: the name of its class, to check the data as they are; or a name of `train` "
         f"({LOSS_NAMES}, {AUTO}), to check them as `train` prepares them.",
     )
-    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
-    model: str | None = option(None, "The model to train, for checks that need one: a path or a hub name.")
-    batch_size: int | None = option(
-        None, "Rows per step, to estimate the rate of false negatives in a random batch. Default: 32.", min=1
-    )
-    as_json: bool = option(False, _JSON_HELP, "--json")
+    model: str | None = option(None)
+    batch_size: int | None = option(None, min=1)
 
 
 @command(FormatsOptions)
 def formats(options: FormatsOptions) -> None:
     """List all data formats, with the built-in and selective losses for each."""
-    model_type = check_model_type("--model-type", options.model_type)
+    model_type = options.model_type
     found = catalog.rows(model_type)
     if options.as_json:
         print(json.dumps([_as_dict(row) for row in found], indent=2))
@@ -117,19 +122,13 @@ def suggest(options: SuggestOptions) -> None:
     """Detect the format of DATA, and suggest a loss, its code, and the next command."""
     if options.script and options.as_json:
         raise ValueError("--script prints a program, --json the suggestions as data: leave one of them out.")
-    kind = check_model_type("--model-type", options.model_type)
-    loss = _named_loss(options.loss, kind)
-    focus = None
+    loss = _named_loss(options.loss, options.model_type)
     with _importing():
-        be_quiet()
         from selective_st.cli.reading import after, read_source
 
-        if options.focus is not None or options.threshold:
-            from selective_st.focus import read_focus  # late: it imports torch
-
-            focus = read_focus(options.focus, options.threshold)
+        focus = options.told_focus()
     source = read_source(options)
-    found = source.suggestions(focus, kind)
+    found = source.suggestions(focus, options.model_type)
     if options.script:
         chosen = _suggestion(source, found, loss, focus)[0]
         chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
@@ -146,11 +145,16 @@ def suggest(options: SuggestOptions) -> None:
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        used = _print_answer(found, focus, data=source.table.name, ways=ways, following=following)
+        console = make_console()
+        script = _packed(found[0].code) if found else ""
+        no_link = found[0].row.why_none if focus and found and not any(each.selective for each in found) else None
+        facts = {"losses": [*found], "script": script, "no_link": no_link, "ways": ways, "following": following}
+        text = text_of(_TEMPLATE, "answer", data=source.table.name, form=found.format, **facts)
+        console.print(text, soft_wrap=True, highlight=False)
         if options.every:
-            _print_all(found, notes)
+            _print_all(console, found, notes)
         else:
-            _print_rest(found, notes, _SCREEN - used - 1, explains=focus is not None)
+            _print_rest(console, found, notes, _SCREEN - len(text.splitlines()) - 1, explains=focus is not None)
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -158,10 +162,9 @@ def suggest(options: SuggestOptions) -> None:
 @command(CheckOptions)
 def check(options: CheckOptions) -> None:
     """Check whether DATA suits a loss. Exit status 1 if there are errors."""
-    kind = check_model_type("--model-type", options.model_type)
+    kind = options.model_type
     loss = _named_loss(options.loss, kind)
     with _importing():
-        be_quiet()
         from selective_st.cli.reading import read_source
         from selective_st.registry import check_dataset
         from selective_st.registry.steps import code_of
@@ -171,7 +174,7 @@ def check(options: CheckOptions) -> None:
     dataset = source.dataset
     for step in steps:
         dataset = step.apply(dataset)
-    model = None if options.model is None else load_model("--model", options.model, options.model_type)
+    model = None if options.model is None else load_model("--model", options.model, kind)
     # `train` draws batches without duplicates; who asks for the rate of false negatives has random ones in mind.
     sampler = "no_duplicates" if steps and options.batch_size is None else None
     report = check_dataset(dataset, name, model=model, model_type=kind, batch_size=options.batch_size, sampler=sampler)
@@ -179,16 +182,15 @@ def check(options: CheckOptions) -> None:
         report = replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
     if not any(row.label in CLASS_LABELS for row in catalog.rows_of(name, kind)):
         report = _refused(source, report)
-    steps = (*source.steps, *steps)
+    code = code_of((*source.steps, *steps))
     if options.as_json:
-        steps_of_data = code_of(steps).splitlines()
-        print(json.dumps(report.as_dict() | {"notes": notes, "steps": steps_of_data}, indent=2))
+        print(json.dumps(report.as_dict() | {"notes": notes, "steps": code.splitlines()}, indent=2))
     else:
         console = make_console()
         print_notes(console, notes)
-        if steps:
+        if code:
             console.print("[bold]Checked after these steps:[/]")
-            print_code(console, code_of(steps))
+            print_code(console, code)
         print_report(console, report)
     if report.errors:
         raise typer.Exit(1)
@@ -196,16 +198,13 @@ def check(options: CheckOptions) -> None:
 
 @contextlib.contextmanager
 def _importing() -> Iterator[None]:
-    """No search for garbage while libraries are imported, nor in them later: it would take half as long again."""
-    was_on, known = gc.isenabled(), len(sys.modules)
+    """No search for garbage while libraries are imported: it would take half as long again."""
     gc.disable()
+    be_quiet()
     try:
         yield
     finally:
-        if len(sys.modules) > known:
-            gc.freeze()
-        if was_on:
-            gc.enable()
+        gc.enable()
 
 
 def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
@@ -306,12 +305,9 @@ def _print_row(console: Console, row: Row) -> None:
     old = [name for name in row.losses if catalog.loss_entry(name, row.model_type).deprecated]
     losses = [name + " ★" * (name in row.recommended) + " †" * (name in old) for name in row.losses]
     ours = ", ".join(selective.loss for selective in row.selective)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column()
-    grid.add_row("built-in", ", ".join(losses) or "none")
-    grid.add_row("selective", f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}")
-    console.print(Padding(grid, (0, 0, 1, 2)))
+    found = f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}"
+    text = f"[dim]built-in[/]   {', '.join(losses) or 'none'}\n[dim]selective[/]  {found}"
+    console.print(Padding(text, (0, 0, 1, 2)), highlight=False)
 
 
 def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -> str:
@@ -327,15 +323,16 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
             columns = [*form.inputs, str(form.label_column)]
             if any("," in name for name in columns):
                 columns = [str(source.dataset.column_names.index(name) + 1) for name in columns]
-        told = told_words(options, columns=columns, score_range=None if scale in ((0, 1), (-1, 1)) else scale)
-        return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *words_of(options, *_FOCUS)])
+        guessed = {"columns": columns, "score_range": None if scale in ((0, 1), (-1, 1)) else scale}
+        told = told_words(options, "focus", "threshold", **guessed)
+        return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told])
     options = replace(options, score_range=None) if source.not_similarity else options
     return f"{_again(options)} --script > train.py && python train.py"
 
 
 def _again(options: SuggestOptions, **changes: Any) -> str:
     """The command of these options, with changes."""
-    told = [*words_of(options, "model_type"), *told_words(replace(options, **changes)), *words_of(options, *_FOCUS)]
+    told = told_words(replace(options, **changes), "model_type", "focus", "threshold")
     return shlex.join(["selective-st", "suggest", options.data, *told])
 
 
@@ -353,21 +350,6 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     ]
 
 
-def _print_answer(found: Suggestions, focus: Focus | None, **facts: Any) -> int:
-    """The loss that comes first and how to go on; in how many lines of the screen."""
-    script = _packed(found[0].code) if found else ""
-    no_link = escape(found[0].row.why_none) if focus and found and not any(each.selective for each in found) else None
-    facts |= {"form": found.format, "losses": [*found], "script": script, "no_link": no_link}
-    return _print(text_of(_TEMPLATE, "answer", **facts))
-
-
-def _print(text: str) -> int:
-    """Print a part of the answer; in how many lines of the screen."""
-    console = make_console()
-    console.print(text, soft_wrap=True, highlight=False)
-    return sum(max(1, -(-Text.from_markup(line).cell_len // console.width)) for line in text.splitlines())
-
-
 def _packed(code: str) -> str:
     """Code without comments, and with several arguments in a line."""
     lines: list[str] = []
@@ -380,7 +362,7 @@ def _packed(code: str) -> str:
     return "\n".join(lines)
 
 
-def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bool) -> None:
+def _print_rest(console: Console, found: Suggestions, notes: list[str], left: int, *, explains: bool) -> None:
     """What else there is to say, as far as there are lines left; first the note that explains a focus."""
     caveats = found[0].caveats if found else ()
     told = [*notes[:explains], *caveats, *found.format.doubts[::-1], *notes[explains:]]
@@ -390,22 +372,20 @@ def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bo
     for words, names in {"Others": suited[1:], "After a conversion": [*opened]}.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         every += [f"{words}: {', '.join(names[:_SHOWN])}{more}"] if names else []
-    for text in every:
-        shown = f"[dim]{escape(text)}[/]"
-        left -= _print(shown) if len(shown) < left * make_console().width else 0
-    _print("[dim]--all shows all suitable losses, and how the data were read[/]")
+    for text in (*every[: max(left, 0)], "--all shows all suitable losses, and how the data were read"):
+        console.print(escape(text), style="dim", soft_wrap=True, highlight=False)
 
 
-def _print_all(found: Suggestions, notes: list[str]) -> None:
+def _print_all(console: Console, found: Suggestions, notes: list[str]) -> None:
     """Every loss and why, what opens more, and how the data were read."""
-    losses_of: dict[str, list[str]] = {}
-    for each in found:
-        for caveat in dict.fromkeys(each.caveats):
-            losses_of.setdefault(caveat, []).append(each.loss)
-    shared = {caveat: ", ".join(names) for caveat, names in losses_of.items() if len(names) > 1}
+    caveats = Counter(caveat for each in found for caveat in dict.fromkeys(each.caveats))
+    shared = {
+        caveat: ", ".join(each.loss for each in found if caveat in each.caveats)
+        for caveat, number in caveats.items()
+        if number > 1
+    }
     suited = {each.loss for each in found}
     opened = [(each, [loss for loss in each.losses if loss not in suited]) for each in found.conversions]
-    more = [(each, losses) for each, losses in opened if losses]
-    _print("")
-    facts = {"form": found.format, "losses": [*found], "shared": shared, "conversions": more, "notes": notes}
-    _print(text_of(_TEMPLATE, "rest", **facts))
+    facts = {"losses": [*found], "shared": shared, "conversions": [(each, losses) for each, losses in opened if losses]}
+    console.print()
+    print_template(console, _TEMPLATE, "rest", form=found.format, notes=notes, **facts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selective_st.cli.common import be_quiet, load_model, make_console, print_notes, print_written, progress_bar
-from selective_st.cli.options import HEADER_HELP, argument, column_names, command, option
+from selective_st.cli.options import argument, column_names, command, option
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
@@ -16,38 +16,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """What `score` was asked to do."""
+    """What `score` was asked to do.
 
-    model: str = argument("A model of any type: a path, or a name on the Hugging Face hub.")
-    file: Path = argument("Pairs of texts: a .csv, .tsv, .jsonl or .parquet file.")
-    output: Path = option(MISSING, "The file to write, with the same ending as FILE.")
-    threshold: float | None = option(
-        None, "The lowest score of a match. Default: the threshold stored with the model, if there is one."
-    )
-    columns: list[str] | None = option(
-        None,
-        "The two columns of texts, by name or number (from 1). Default: detected, if there are only two.",
-        parse=column_names,
-        metavar="TEXT,TEXT",
-    )
-    header: bool | None = option(None, HEADER_HELP, "--header/--no-header")
-    as_queries: bool | None = option(
-        None,
-        "Whether the first texts are queries, for models that embed these differently. Default: as when the threshold "
-        "was chosen, else detected from the first pairs.",
-        "--as-queries/--no-as-queries",
-    )
-    names: list[str] | None = option(
-        None, "Names for the two added columns. Default: score,match.", parse=column_names, metavar="SCORE,MATCH"
-    )
-    batch_size: int = option(64, "How many texts or pairs to pass through the model at once.", min=1)
-    devices: list[str] | None = option(
-        None,
-        "Devices, such as cuda:0,cuda:1 or cpu,cpu, with one process each.",
-        parse=column_names,
-        metavar="DEVICE,...",
-    )
-    overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
+    Attributes:
+        model: A model of any type: a path, or a name on the Hugging Face hub.
+        file: Pairs of texts: a .csv, .tsv, .jsonl or .parquet file.
+        output: The file to write, with the same ending as FILE.
+        threshold: The lowest score of a match. Default: the threshold stored with the model, if there is one.
+        columns: The two columns of texts, by name or number (from 1). Default: detected, if there are only two.
+        header: Whether a CSV file has a header row. Default: detected, and reported.
+        as_queries: Whether the first texts are queries, for models that embed these differently. Default: as when the
+            threshold was chosen, else detected from the first pairs.
+        names: Names for the two added columns. Default: score,match.
+        batch_size: How many texts or pairs to pass through the model at once.
+        devices: Devices, such as cuda:0,cuda:1 or cpu,cpu, with one process each.
+        overwrite: Replace an earlier output of this command.
+    """
+
+    model: str = argument()
+    file: Path = argument()
+    output: Path = option(MISSING)
+    threshold: float | None = option(None)
+    columns: list[str] | None = option(None, parse=column_names, metavar="TEXT,TEXT")
+    header: bool | None = option(None, "--header/--no-header")
+    as_queries: bool | None = option(None, "--as-queries/--no-as-queries")
+    names: list[str] | None = option(None, parse=column_names, metavar="SCORE,MATCH")
+    batch_size: int = option(64, min=1)
+    devices: list[str] | None = option(None, parse=column_names, metavar="DEVICE,...")
+    overwrite: bool = option(False, "--overwrite")
 
 
 _PASSED_ON = ("columns", "header", "as_queries", "names", "batch_size", "devices", "overwrite")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from selective_st._validation import finite_number
 from selective_st.catalog import TRAINABLE
 from selective_st.cli import common
 from selective_st.cli.options import (
-    DATA_HELP,
     PairOptions,
     TextOptions,
     argument,
@@ -29,24 +29,18 @@ from selective_st.cli.options import (
 )
 from selective_st.cli.registry import AUTO, print_code, print_report
 from selective_st.demo import write_demo_data
-from selective_st.output import METRICS_FILE, Output, size_of, write_metrics
+from selective_st.output import METRICS_FILE, Output, write_metrics
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
     from selective_st.distillation import Taught
     from selective_st.focus import Focus
-    from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
     from selective_st.training import Report, Settings, Splits, Task
 
-_WRITTEN = {
-    "card": "README.md",
-    "metrics": METRICS_FILE,
-    "threshold": "score_threshold.json",
-    "picture": "threshold_curves.png",
-}
+_WRITTEN = {"card": "README.md", "metrics": METRICS_FILE}
+_WRITTEN |= {"threshold": "score_threshold.json", "picture": "threshold_curves.png"}
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
-_LIST_SIZE = 16
 _TEMPERATURES = ", ".join(
     f"{known.name} {known.temperature:g}" + (f" (static: {1 / known.static_scale:g})" if known.static_scale else "")
     for known in TRAINABLE
@@ -55,81 +49,71 @@ _TEMPERATURES = ", ".join(
 _STATIC = "static"
 DEVICES = ("cpu", "cuda", "mps")
 _FEW_LABELS = ("labels: more pairs, or a teacher's scores (--teacher MODEL --texts FILE),",)
-_STEPS_TO_TELL = 10  # how long a training takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(PairOptions, TextOptions):
-    """What `train` was asked to do."""
+    """What `train` was asked to do.
 
-    data: str = argument(f"Sentence pairs with a label (graded, or 0/1): {DATA_HELP}")
-    model: str = option(
-        _STATIC, "The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch)."
-    )
+    Attributes:
+        data: Sentence pairs with a label (graded, or 0/1): a .csv, .tsv, .jsonl or .parquet file, or the name of a
+            dataset on the Hugging Face hub.
+        model: The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch).
+        output: The folder to write: the model, its card, metrics and a picture.
+        eval_data: Pairs to choose learning rates and seeds on. Default: 10 % of DATA, sharing no texts with the rest.
+        test_data: Pairs to report on. Default: 10 % of DATA, sharing no texts with the rest if possible.
+        compare: Also train the built-in losses for the same data under equal conditions; losses with a scale or
+            temperature are tried with several, unless --temperature is given.
+        seeds: How many runs with each setting.
+        epochs: Passes over the training pairs. Default: 5 for static, else 1.
+        batch_size: Rows per step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.
+        learning_rates: Learning rates to choose from, the same for every loss. Default: 0.003,0.01,0.03,0.1 for static,
+            else 1e-5,2e-5,5e-5.
+        warmup: The share of steps over which the learning rate rises to its value.
+        max_length: Truncate texts to this many tokens. Default: the model's maximum.
+        device: cpu, cuda, mps. Default: the fastest one available.
+        bf16: Use bfloat16 where it is precise enough: faster on recent GPUs.
+        list_size: The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: 16.
+        teacher: A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from
+            these too; the eval split chooses their weight.
+        texts: Texts without labels, for --teacher: .txt files with one text per line, or a .csv, .tsv, .jsonl or
+            .parquet file, or the name of a dataset on the Hugging Face hub.
+        teacher_pairs: How many pairs of --texts to draw.
+        diagnose: First find out with two short runs what limits the decisions at the thresholds of the focus: the
+            model, or the labels.
+        check: Check the data before training; --no-check trains regardless, and treats classes as grades.
+    """
+
+    data: str = argument()
+    model: str = option(_STATIC)
     loss: str = option(
         "pointwise",
-        f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the class "
-        "of one of these losses.",
+        help=f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the "
+        "class of one of these losses.",
     )
-    output: Path = option(Path("selective-model"), "The folder to write: the model, its card, metrics and a picture.")
-    eval_data: str | None = option(
-        None, "Pairs to choose learning rates and seeds on. Default: 10 % of DATA, sharing no texts with the rest."
-    )
-    test_data: str | None = option(
-        None, "Pairs to report on. Default: 10 % of DATA, sharing no texts with the rest if possible."
-    )
-    compare: bool = option(
-        False,
-        "Also train the built-in losses for the same data under equal conditions; losses with a scale or temperature "
-        "are tried with several, unless --temperature is given.",
-        "--compare",
-    )
-    seeds: int = option(1, "How many runs with each setting.", min=1, max=100)
-    epochs: int | None = option(None, "Passes over the training pairs. Default: 5 for static, else 1.", min=1)
-    batch_size: int | None = option(
-        None, "Rows per step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.", min=2
-    )
-    learning_rates: tuple[float, ...] | None = option(
-        None,
-        "Learning rates to choose from, the same for every loss. Default: 0.003,0.01,0.03,0.1 for static, else "
-        "1e-5,2e-5,5e-5.",
-        parse=positive_numbers,
-        metavar="LR,...",
-    )
-    warmup: float = option(0.1, "The share of steps over which the learning rate rises to its value.")
-    max_length: int | None = option(None, "Truncate texts to this many tokens. Default: the model's maximum.")
-    device: str | None = option(None, f"{', '.join(DEVICES)}. Default: the fastest one available.")
-    bf16: bool = option(False, "Use bfloat16 where it is precise enough: faster on recent GPUs.", "--bf16")
+    output: Path = option(Path("selective-model"))
+    eval_data: str | None = option(None)
+    test_data: str | None = option(None)
+    compare: bool = option(False, "--compare")
+    seeds: int = option(1, min=1, max=100)
+    epochs: int | None = option(None, min=1)
+    batch_size: int | None = option(None, min=2)
+    learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
+    warmup: float = option(0.1)
+    max_length: int | None = option(None)
+    device: str | None = option(None)
+    bf16: bool = option(False, "--bf16")
     temperature: float | None = option(
         None,
-        "What score differences are divided by; the smaller, the more only the top counts. Not for pointwise. Default: "
-        f"{_TEMPERATURES}; built-in losses use their own.",
+        help="What score differences are divided by; the smaller, the more only the top counts. Not for pointwise. "
+        f"Default: {_TEMPERATURES}; built-in losses use their own.",
     )
-    list_size: int | None = option(
-        None,
-        f"The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: {_LIST_SIZE}.",
-        min=2,
-    )
-    teacher: str | None = option(
-        None,
-        "A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from these "
-        "too; the eval split chooses their weight.",
-    )
-    texts: list[str] | None = option(
-        None, f"Texts without labels, for --teacher: .txt files with one text per line, or {DATA_HELP}"
-    )
-    teacher_pairs: int = option(20_000, "How many pairs of --texts to draw.", min=100)
-    diagnose: bool = option(
-        False,
-        "First find out with two short runs what limits the decisions at the thresholds of the focus: the model, or "
-        "the labels.",
-        "--diagnose",
-    )
-    check: bool = option(
-        True,
-        "Check the data before training; --no-check trains regardless, and treats classes as grades.",
-        "--check/--no-check",
-    )
+    list_size: int | None = option(None, min=2)
+    teacher: str | None = option(None)
+    texts: list[str] | None = option(None)
+    teacher_pairs: int = option(20_000, min=100)
+    diagnose: bool = option(False, "--diagnose")
+    check: bool = option(True, "--check/--no-check")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,10 +135,15 @@ class TrainOptions(PairOptions, TextOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What `demo` was asked to do."""
+    """What `demo` was asked to do.
 
-    output: Path = option(Path("demo"), "The folder to write: the data, and the model in its subfolder 'model'.")
-    overwrite: bool = option(False, "Replace an earlier demo in that folder.", "--overwrite")
+    Attributes:
+        output: The folder to write: the data, and the model in its subfolder 'model'.
+        overwrite: Replace an earlier demo in that folder.
+    """
+
+    output: Path = option(Path("demo"))
+    overwrite: bool = option(False, "--overwrite")
 
 
 @command(TrainOptions, "model", "loss", "focus", "threshold", "score_range", "columns", "output")
@@ -175,9 +164,10 @@ def demo(options: DemoOptions) -> None:
     rows = {"train": 1200, "eval": 400, "test": 800}
     train, evaluation, test = (options.output / "data" / f"{name}.csv" for name in rows)
     reads = {"the data": train, "--eval-data": evaluation, "--test-data": test}
-    # The model is written as `train` writes it, but no model trained on other data is replaced.
-    model = Output(options.output / "model", "train", reads, overwrite=options.overwrite, same_reads=True)
-    with Output(options.output / "data", "demo", overwrite=options.overwrite or model.has_state) as data:
+    # The model is written as `train` writes it, but no model trained on other data is replaced; the data are the same
+    # each time, so that an interrupted demo goes on.
+    Output(options.output / "model", "train", reads, overwrite=options.overwrite, same_reads=True)
+    with Output(options.output / "data", "demo", overwrite=True) as data:
         write_demo_data(data.new, rows)
         data.publish()
     job = TrainOptions(
@@ -198,11 +188,10 @@ def demo(options: DemoOptions) -> None:
 
 
 def _train(job: TrainOptions) -> None:
-    model = None if job.model == _STATIC else job.model
-    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
-    reads |= {"--teacher": job.teacher}
+    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--teacher": job.teacher}
+    reads |= {"--model": None if job.model == _STATIC else job.model}
     reads |= {f"--texts ({number})": source for number, source in enumerate(job.texts or (), start=1)}
-    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
+    with Output(job.output, "train", reads, overwrite=job.overwrite) as output:
         _train_into(output, job)
 
 
@@ -214,9 +203,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         from selective_st import training
         from selective_st.kept_runs import KeptRuns
     focus = job.read_focus()
-    splits = _read_splits(job, _named_kind(job), focus)
-    if job.loss == AUTO:
-        _check_options(job, splits.kind)
+    splits = _read_splits(job, focus)
     taught = _taught(console, output, job, splits, focus) if job.teacher else None
     task = training.prepare(splits, focus, _settings(job, splits.kind), taught)
     common.print_notes(console, task.notes)
@@ -270,33 +257,18 @@ def _print_use(console: Console, folder: Path) -> None:
         print_code(console, deciding("SentenceTransformer", str(folder), threshold))
 
 
-def _named_kind(job: TrainOptions) -> LossKind | None:
-    """The loss that `--loss` names, if it names one, and the other options suit it."""
-    from selective_st.loss_kinds import loss_kind
-    from selective_st.training import no_static_message
-
-    if job.loss == AUTO:
-        return None
-    kind = loss_kind(job.loss)
-    _check_options(job, kind)
-    if job.model == _STATIC and not kind.takes_static:
-        raise ValueError(no_static_message(kind, job.model))
-    return kind
-
-
 def _settings(job: TrainOptions, kind: LossKind) -> Settings:
     """What is the same for every run, with defaults for what was not told."""
     from selective_st.training import EPOCHS, LEARNING_RATES, Settings
 
     model = _STATIC if job.model == _STATIC else "pretrained"
-    told = {field.name: getattr(job, field.name) for field in fields(Settings)}
+    told = {field.name: value for field in fields(Settings) if (value := getattr(job, field.name)) is not None}
     defaults = {
         "epochs": EPOCHS[model],
         "batch_size": kind.batch_sizes[model != _STATIC],
         "learning_rates": LEARNING_RATES[model],
-        "list_size": _LIST_SIZE,
     }
-    return Settings(**{**told, "loss": kind.name, **{name: told[name] or own for name, own in defaults.items()}})
+    return Settings(**{**defaults, **told, "loss": kind.name})
 
 
 def _check_examples(console: Console, task: Task) -> None:
@@ -330,50 +302,49 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
         raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
 
 
-def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Splits:
+def _read_splits(job: TrainOptions, focus: Focus) -> Splits:
     """The splits as given, or of the hub dataset, or set aside from the data."""
     from selective_st.cli.reading import checked_split, read_source
     from selective_st.data import hub_splits
-    from selective_st.loss_kinds import kind_of_labels, suited_kind
+    from selective_st.loss_kinds import kind_of_labels, loss_kind, suited_kind
     from selective_st.training import Splits
+
+    if job.loss != AUTO:
+        _check_options(job, loss_kind(job.loss))
+
+    def read(data: str, split: str | None) -> Source:
+        return read_source(replace(job, data=data, split=split, score_range=None))
 
     available = hub_splits(job.data)
     checked_split(job.data, available, [job.split or "train"])
-    source = read_source(replace(job, score_range=None))
+    source = read(job.data, job.split)
     if job.check:
         _judge(job, source)
-    train_split = source.graded_pairs(job, "train")
-    if kind is None:
-        kind, why = suited_kind(train_split, focus)
-        train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
+    train = source.graded_pairs(job, "train")
+    if job.loss == AUTO:
+        kind, why = suited_kind(train, focus)
+        _check_options(job, kind)
+        train.notes.append(f"--loss auto: {kind.name}, as {why}")
     else:
-        asked, kind = kind, kind_of_labels(kind, train_split)
+        asked = loss_kind(job.loss)
+        kind = kind_of_labels(asked, train)
         if kind is not asked:
-            train_split.notes.append(f"every label is 0 or 1: --loss {kind.name}")
-    by = train_split.grouping()
+            train.notes.append(f"every label is 0 or 1: --loss {kind.name}")
+    by = train.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
-    chosen: list[GradedPairs] = []
-    for seed, (name, given, split_names) in enumerate(
+    others = []
+    for seed, (name, given, names) in enumerate(
         (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
     ):
-        own = next((split for split in split_names if split in available), None)
-        if given is not None:
-            chosen.append(_read_split(job, given))
-        elif own is not None:
-            chosen.append(_read_split(job, job.data, own))
+        own = next((split for split in names if split in available), None)
+        if given is None and own is None:
+            train, part = train.split(name, _HELD_OUT, seed)
         else:
-            train_split, part = train_split.split(name, _HELD_OUT, seed)
-            chosen.append(part)
-    return Splits(kind, train_split, chosen[1], chosen[0], by)
-
-
-def _read_split(job: TrainOptions, data: str, split: str | None = None) -> GradedPairs:
-    """Pairs of another file or split, labelled as those to train on."""
-    from selective_st.cli.reading import read_source
-
-    job = replace(job, data=data, split=split)
-    return read_source(replace(job, score_range=None)).graded_pairs(job, "train")
+            data, split = (job.data, own) if given is None else (given, None)
+            part = read(data, split).graded_pairs(replace(job, data=data, split=split), "train")
+        others.append(part)
+    return Splits(kind, train, others[1], others[0], by)
 
 
 def _judge(job: TrainOptions, source: Source) -> None:
@@ -399,43 +370,20 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
-        self._runs, self._started, self._steps = done + len(steps), done, min(steps, default=0)
-        self._todo, self._done = sum(steps), 0
-        self._since, self._line = 0.0, ""
+        self._runs, self._started = done + len(steps), done
         self.bar = common.progress_bar(console, "{task.description}", "steps")
-        self._task = self.bar.add_task("", total=self._todo)
+        self._task = self.bar.add_task("", total=sum(steps))
+        self.on_step = partial(self.bar.advance, self._task)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
-        """Show which run begins; the first one when its first steps have shown how long all of it takes."""
-        if self._line:  # of a run of few steps
-            self._say()
+        """Show which run begins, and how long it all takes as far as earlier ones tell."""
         self._started += 1
-        self._line = f"run {self._started}/{self._runs}{{}}: {loss}, learning rate {learning_rate:g}, seed {seed}"
-        self.bar.update(self._task, description=self._line.format(""))
-        if self._done:
-            self._say()
-
-    def on_step(self) -> None:
-        """Advance by one step."""
-        self.bar.advance(self._task)
-        self._since = self._since or time.monotonic()  # the first step is slower than the others
-        self._done += 1
-        if self._line and self._done > min(_STEPS_TO_TELL, self._steps - 1):
-            self._say()
-
-    def _say(self) -> None:
-        passed = (time.monotonic() - self._since) / max(1, self._done - 1)
-        left = f", {_duration(passed * (self._todo - self._done))} left" if self._done > 1 else ""
+        text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
+        self.bar.update(self._task, description=text)
+        seconds = self.bar.tasks[0].time_remaining
         if not self.bar.console.is_terminal:
-            self.bar.console.print(self._line.format(left), highlight=False, soft_wrap=True)
-        self._line = ""
-
-
-def _duration(seconds: float) -> str:
-    """A time in words."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+            left = f" (about {timedelta(seconds=seconds)} left)" if seconds else ""
+            self.bar.console.print(text + left, highlight=False, soft_wrap=True)
 
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:

@@ -8,7 +8,6 @@ thresholds. Texts to train, to choose and to report are apart.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -122,7 +121,7 @@ def distill_into(
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
     of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
     pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[0], settings, of_first)
-    runs, kept = all_runs(teacher, pairs, some, settings, of_runs, place.new / "working")
+    runs, kept = all_runs(teacher, pairs, some, settings, of_runs)
     chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}
     best = chosen[OURS]
     if math.isinf(goodness(best)):
@@ -132,7 +131,6 @@ def distill_into(
     cut = best.test["thresholds"][0]["cut"]
     remember_threshold(student, ScoreThreshold(**cut))
     student.save_pretrained(str(place.new))
-    shutil.rmtree(place.new / "working", ignore_errors=True)  # none where every run was done before
     link = next(each.link for each in some if each.name == best.name)
     found = {
         "settings": {**asdict(settings), "link": link and link.get_config_dict()},

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +133,6 @@ def all_runs(
     some: Sequence[Contender],
     settings: DistillSettings,
     state: State,
-    working: Path,
 ) -> tuple[dict[str, list[Run]], KeptRuns]:
     """The runs of each loss: its first setting with every rate, the others with the best; none is done twice."""
     rates, steps = settings.learning_rates or (), _steps(pairs["train"], settings)
@@ -151,7 +149,7 @@ def all_runs(
             of_splits = measured(scored(student, {name: pairs[name] for name in SPLITS[1:]}), settings)
             return Run(contender.loss, rate, seed, *of_splits, [], contender.setting), student.model
 
-        return do_runs(some, rates, [settings.seed], kept, do, goodness, working, sparing=True), kept
+        return do_runs(some, rates, [settings.seed], kept, do, goodness, sparing=True), kept
 
 
 def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Scored]:
