@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from selective_st._validation import interval_of
-from selective_st.errors import DataError, shown_rows
+from selective_st.errors import DataError
 from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import as_number, but_for_few, is_metadata, scale_around, usual_scale
@@ -102,21 +102,6 @@ def named_columns(table: FileTable, columns: Sequence[str], option: str = "--col
     return chosen
 
 
-def row_numbers(table: FileTable, rows: Sequence[int]) -> str:
-    """Rows as people find them: by the lines of the file where it has some, else counted from 1.
-
-    Args:
-        table: What was read.
-        rows: Their numbers, counted from 0.
-
-    Returns:
-        Their numbers, for a message.
-    """
-    if table.lines is None:
-        return shown_rows([row + 1 for row in rows])
-    return shown_rows([table.lines[row] for row in rows], "line")
-
-
 def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
     """The two texts and the label."""
     available = table.dataset.column_names
@@ -169,13 +154,13 @@ def _checked_texts(table: FileTable, name: str) -> list[str]:
     wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if wrong:
         raise DataError(
-            f"{table.name}: column {name!r} must hold texts, but {row_numbers(table, wrong)} hold(s) "
+            f"{table.name}: column {name!r} must hold texts, but {table.rows_in_words(wrong)} hold(s) "
             f"{texts[wrong[0]]!r}. Fix the rows, or choose other columns with --columns."
         )
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     if empty:
         raise DataError(
-            f"{table.name}: the text in column {name!r} is empty in {row_numbers(table, empty)}. Remove such rows."
+            f"{table.name}: the text in column {name!r} is empty in {table.rows_in_words(empty)}. Remove such rows."
         )
     return texts
 
@@ -189,7 +174,7 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
     low, high = min(scores), max(scores)
     outside = [row for row, score in enumerate(scores) if not -1 <= score <= 1]
     if outside:
-        few = f"Fix {row_numbers(table, outside)}, the only ones, or give" if but_for_few(scores) else "Give"
+        few = f"Fix {table.rows_in_words(outside)}, the only ones, or give" if but_for_few(scores) else "Give"
         raise DataError(
             f"{table.name}: the labels in column {name!r} range from {low:g} to {high:g}, but a cosine similarity from "
             f"-1 to 1. {few} the scale of your labels, which is then mapped to 0 to 1: {_a_scale(scores)}"
@@ -234,7 +219,7 @@ def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: b
                 f"for {' and '.join(no) or 'no'}."
             )
         raise DataError(
-            f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
+            f"{table.name}: the label in column {name!r} is not a number in {table.rows_in_words(wrong)}: "
             f"{written[wrong[0]]!r}. Fix or remove these rows. If this is not the label column, pass --columns; if the "
             "first row is a header, pass --header."
         )
@@ -259,6 +244,6 @@ def check_scale(table: FileTable, name: str, scores: Sequence[float | None], sco
     if outside:
         raise DataError(
             f"{table.name}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
-            f"{row_numbers(table, outside)}: {known[outside[0]]:g}. The labels go from {min(known.values()):g} to "
+            f"{table.rows_in_words(outside)}: {known[outside[0]]:g}. The labels go from {min(known.values()):g} to "
             f"{max(known.values()):g}."
         )

@@ -120,7 +120,7 @@ def score_file(
     count = Counter(map(_is_filled, source.pairs(texts)))  # a fault in the last row shows before any work
     rows, filled = count[True] + count[False], count[True]
     if not filled:
-        raise DataError(f"{path.name} has no row with two texts in {' and '.join(source.names[at] for at in texts)}.")
+        raise DataError(f"{path.name} has no row with two texts in {' and '.join(texts)}.")
     with place:
         loaded = model if hasattr(model, "encode") or hasattr(model, "predict") else model()
         first = [pair[0] for pair in itertools.islice(source.pairs(texts), WINDOW)]

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers
+from selective_st.data import check_scale, named_columns, numbers_in, read_pairs
 from selective_st.errors import DataError, literal
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
@@ -143,7 +143,7 @@ class Source:
             for row in pc.indices_nonzero(functools.reduce(pc.and_, alike)).to_pylist():
                 first.setdefault(labels[row].as_py(), row)
             first.pop(None, None)
-            shown.append(f"{row_numbers(self.table, [*first.values()])}: {', '.join(map(str, first))}")
+            shown.append(f"{self.table.rows_in_words([*first.values()])}: {', '.join(map(str, first))}")
         what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
         examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
         return (
