@@ -184,21 +184,23 @@ class GradedPairs:
         wanted = max(1, round(len(self) * fraction))
         for together in (by,) if by else _KEPT_TOGETHER:
             clusters = self._clusters(together)
-            part = _drawn(clusters, wanted, seed)
-            if part is not None and (by or together == _KEPT_TOGETHER[-1] or _is_fair(clusters, part, wanted)):
+            sizes = np.bincount(clusters)
+            part = _drawn(clusters, sizes, wanted, seed)
+            is_fair = sizes.max() <= _MOST * len(self) and abs(int(part.sum()) - wanted) <= wanted / 2
+            if len(sizes) > 1 and (by or is_fair or together == _KEPT_TOGETHER[-1]):
                 break
         else:
             what = "group(s) of rows that share a text" if by else "row(s) that differ"
             raise DataError(
-                f"{self.name} has {len(np.unique(clusters))} {what}, too few to set some aside as the {name} split. "
-                "Give the splits as files: --eval-data FILE --test-data FILE."
+                f"{self.name} has {len(sizes)} {what}, too few to set some aside as the {name} split. Give the splits "
+                "as files: --eval-data FILE --test-data FILE."
             )
         parts = [self.dataset.select(np.flatnonzero(rows)) for rows in (~part, part)]
         rest, aside = (GradedPairs(rows, self.name, columns=self.columns) for rows in parts)
-        kept = {"first": ", rows that share the first text together", "either": ", rows that share a text together"}
+        how = f", rows that share {'the first' if by == 'first' else 'a'} text together)" if by else ")"
         note = (
             f"{len(aside):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed {seed}"
-            f"{kept[by] if by else ''}){'' if by else _what_is_shared(together, rest, aside)}"
+            f"{how}{'' if by else _what_is_shared(together, rest, aside)}"
         )
         return replace(rest, notes=[*self.notes, note]), replace(aside, name=f"{name} split of {self.name}")
 
@@ -210,8 +212,7 @@ class GradedPairs:
         first, second = both[: len(self)], both[len(self) :]
         if together == "either":
             return _joined(first, second)
-        sides = np.stack([np.minimum(first, second), np.maximum(first, second)])
-        pairs: Numbers = np.unique(sides, axis=1, return_inverse=True)[1].reshape(-1)
+        pairs: Numbers = np.unique(np.sort([first, second], axis=0), axis=1, return_inverse=True)[1].reshape(-1)
         return pairs if together == "pair" else _joined(first, pairs + len(both))
 
 
@@ -220,15 +221,11 @@ def _joined(some: Numbers, others: Numbers) -> Numbers:
     size = int(max(some.max(), others.max())) + 1
     graph = scipy.sparse.coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
     found: Any = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][some]
-    joined: Numbers = np.unique(found, return_inverse=True)[1]
-    return joined
+    return _numbered(found)
 
 
-def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | None:
-    """Rows of random clusters, about as many as are wanted; None where a single cluster holds all."""
-    sizes = np.bincount(clusters)
-    if len(sizes) < 2:
-        return None
+def _drawn(clusters: Numbers, sizes: Numbers, wanted: int, seed: int) -> NDArray[np.bool_]:
+    """Rows of random clusters, about as many as are wanted, but never all."""
     order = np.random.RandomState(seed).permutation(len(sizes))
     taken: list[int] = []
     missing = wanted
@@ -239,16 +236,10 @@ def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | Non
     return np.isin(clusters, taken or [order[np.argmin(sizes[order])]])
 
 
-def _is_fair(clusters: Numbers, part: NDArray[np.bool_], wanted: int) -> bool:
-    """Whether a part drawn of clusters is as large as wanted, and no cluster holds most rows."""
-    return np.bincount(clusters).max() <= _MOST * len(part) and abs(int(part.sum()) - wanted) <= wanted / 2
-
-
 def _what_is_shared(together: str, rest: GradedPairs, part: GradedPairs) -> str:
     """How much a part has in common with the rest, for people."""
     known = {*rest.sentences1, *rest.sentences2}
-    shared = [{*texts} & known for texts in zip(part.sentences1, part.sentences2, strict=True)]
-    rows = sum(map(bool, shared))
+    rows = sum(bool({*texts} & known) for texts in zip(part.sentences1, part.sentences2, strict=True))
     if not rows:
         return "; none of their texts is in the rest"
     kept = "rows with the same first text, and equal and mirrored pairs," if together == "first text" else ""
@@ -258,13 +249,10 @@ def _what_is_shared(together: str, rest: GradedPairs, part: GradedPairs) -> str:
     )
 
 
-def _numbered(texts: Sequence[str]) -> Numbers:
-    """For each text its number among the different ones, in order.
-
-    `np.unique` gives the same, but takes the room of the longest text for each.
-    """
-    numbers = {text: number for number, text in enumerate(sorted(set(texts)))}
-    return np.array([numbers[text] for text in texts], dtype=np.intp)
+def _numbered(values: Sequence[Any]) -> Numbers:
+    """For each value its number among the different ones, in order; as objects, long texts take no more room."""
+    numbers: Numbers = np.unique(np.asarray(values, dtype=object), return_inverse=True)[1].reshape(-1)
+    return numbers
 
 
 def as_pairs(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:

@@ -513,7 +513,7 @@ class TestRows:
         assert "2 row(s) (lines 5, 9)" in messages["empty-text"]
         assert "1 row(s) (line 33)" in messages["label-range"]
         result = run("train", path, "--output", tmp_path / "model")
-        assert "the text in column 'sentence2' is empty in lines 5, 9." in text(result)
+        assert "column 'sentence2' must hold texts, but lines 5, 9 hold(s)" in text(result)
 
     def test_rows_without_lines_count_from_one(self, tmp_path: Path) -> None:
         path = tmp_path / "data.parquet"
