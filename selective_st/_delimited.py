@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,6 @@ _NAMED = 20  # columns in a note
 _HALF, _MOSTLY = 0.5, 0.8
 _FEW = 0.25  # words to a number
 _EXACT = 2**53  # up to here every whole number is a float
-_ENOUGH = 4  # rows, to show that few values come again
 _LONG = 3  # words; longer texts are no names
 _ENDS = ".?!\u3002\uff1f\uff01\u061f\u0964"  # of sentences
 _SHOWN_WORDS = 3
@@ -42,7 +41,6 @@ _TOO_LONG = "holds numbers of more digits than 64 bits keep: it stays text"
 
 _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "-", "--", "?", "."))
 _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also a date, a time, a share
-_CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
 _SPACED_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
 # Scripts without spaces, about two characters a word.
@@ -61,6 +59,11 @@ class Row(NamedTuple):
     line: int
     raw: str
     cells: list[str]
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it goes over several lines."""
+        return re.search(r"[\r\n]", self.raw.rstrip("\r\n")) is not None
 
 
 def rows_of(lines: Iterable[str], delimiter: str, quoting: Any, skipped: int = 0) -> Iterator[Row]:
@@ -118,12 +121,13 @@ class DelimitedFile:
                     if width > MOST_COLUMNS:
                         raise DataError(f"{name} has {width:,} cells in line {row.line}. Part it into rows.")
                     if len(row.cells) != width:
-                        title = f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
+                        mend = f'Mend it: cells that hold the delimiter stand in quotes, "like{self.delimiter} this".'
+                        if read == 1:
+                            mend += (
+                                f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
+                            )
                         raise DataError(
-                            f"{name} has {width} columns, but {len(row.cells)} cells in line {row.line}. Mend it: "
-                            f'cells that hold the delimiter stand in quotes, "like{self.delimiter} this".'
-                            + title
-                            * (read == 1)
+                            f"{name} has {width} columns, but {len(row.cells)} cells in line {row.line}. {mend}"
                         )
                     read += 1
                     yield row
@@ -141,32 +145,35 @@ class DelimitedFile:
         if self.delimiter == ",":
             return csv.QUOTE_MINIMAL, []
         plain = self._tried(csv.QUOTE_NONE)
-        if plain.error is None and not plain.quoted:
+        if plain.error is None and not plain.in_quotes:
             return csv.QUOTE_NONE, []
         quoted = self._tried(csv.QUOTE_MINIMAL)
-        if quoted.error is None and (plain.error is not None or plain.rows == quoted.rows):
+        if quoted.error is None and (plain.error is not None or not quoted.several):
             return csv.QUOTE_MINIMAL, [f"{self.path.name}: cells in double quotes are taken without them"]
         if plain.error is None:
             return csv.QUOTE_NONE, [f"{self.path.name}: double quotes are taken as part of the text"]
-        raise max(plain, quoted, key=lambda tried: tried.rows).error or plain.error
+        raise max(plain, quoted, key=attrgetter("rows")).error or plain.error
 
     def _tried(self, quoting: int) -> _Tried:
-        rows, quoted = 0, False
+        rows, in_quotes, several, error = 0, False, False, None
         try:
             for row in self.rows(quoting):
                 rows += 1
-                quoted = quoted or ('"' in row.raw and any(cell.startswith('"') for cell in row.cells))
-        except DataError as error:
-            return _Tried(rows, quoted, error)
-        return _Tried(rows, quoted, None)
+                if '"' in row.raw:
+                    in_quotes = in_quotes or any(cell.startswith('"') for cell in row.cells)
+                    several = several or row.is_several
+        except DataError as found:
+            error = found
+        return _Tried(rows, in_quotes, several, error)
 
 
 class _Tried(NamedTuple):
-    """How many rows can be read in a way, whether cells begin with a quote, and what is wrong after these rows."""
+    """How many rows can be read in a way of quoting, and what was seen."""
 
     rows: int
-    quoted: bool
-    error: DataError | None
+    in_quotes: bool  # whether cells begin with a quote
+    several: bool  # whether rows go over several lines
+    error: DataError | None  # what is wrong after these rows
 
 
 def read_delimited(path: Path, header: bool | None) -> TextTable:
@@ -191,7 +198,7 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
     while batch := list(itertools.islice(rows, _AT_ONCE)):
         filled = [row for row in batch if any(map(str.strip, row.cells))]
         blank += [row.line for row in batch if not any(map(str.strip, row.cells))]
-        several += [row.line for row in filled if "\n" in row.raw[:-1].rstrip("\r")]
+        several += [row.line for row in filled if row.is_several]
         lines.extend(row.line for row in filled)
         if filled:
             batches.append([pa.array(cells, pa.string()) for cells in zip(*(row.cells for row in filled), strict=True)])
@@ -264,30 +271,23 @@ class _Fit(NamedTuple):
 
 def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
     """How well a delimiter parts the first rows; None where it does not part the first of them."""
-    ways = [_parted(sample, delimiter, csv.QUOTE_MINIMAL)]
-    if delimiter != ",":
-        ways.append(_parted(sample, delimiter, csv.QUOTE_NONE))
-    share, strict, rows = max(ways, key=itemgetter(0))
-    if not rows or len(rows[0]) < 2:
+    ways = []
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)[: 1 if delimiter == "," else 2]:
+        rows, broken = list[list[str]](), False
+        try:
+            rows.extend(row.cells for row in rows_of(sample, delimiter, quoting) if any(row.cells))
+        except csv.Error:
+            broken = True
+        alike = [row for row in rows if len(row) == len(rows[0])]
+        ways.append((len(alike) / max(1, len(rows) + broken), quoting == csv.QUOTE_MINIMAL and not broken, alike))
+    share, strict, alike = max(ways, key=itemgetter(0))
+    if not alike or len(alike[0]) < 2:
         return None
-    later = [cell for row in rows for cell in row[1:]]
+    later = [cell for row in alike for cell in row[1:]]
     no_prose = sum(cell.startswith(" ") for cell in later) <= _HALF * len(later)
-    columns = zip(*(rows[1:] or rows), strict=True)
-    numbers = sum(all(_FIGURE.fullmatch(cell.strip()) for cell in column) for column in columns)
+    columns = zip(*(alike[1:] or alike), strict=True)
+    numbers = sum(all(map(_is_figure, column)) for column in columns)
     return _Fit(strict, no_prose, numbers, share)
-
-
-def _parted(sample: Sequence[str], delimiter: str, quoting: int) -> tuple[float, bool, list[list[str]]]:
-    """The rows with as many cells as the first, their share, and whether all quotes stand where they should."""
-    rows: list[list[str]] = []
-    strict = quoting == csv.QUOTE_MINIMAL
-    try:
-        rows.extend(row.cells for row in rows_of(sample, delimiter, quoting) if any(row.cells))
-    except csv.Error:
-        strict = False
-    alike = [row for row in rows if len(row) == len(rows[0])]
-    broken = quoting == csv.QUOTE_MINIMAL and not strict
-    return len(alike) / max(1, len(rows) + broken), strict, alike
 
 
 # --- Headers ----------------------------------------------------------------------------------------------------------
@@ -321,12 +321,11 @@ def _shown(names: Sequence[str]) -> str:
 def _is_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bool, str]:
     """Whether a first row names its columns, by what stands below it; and why."""
     filled = [[cell for cell in column if cell.lower() not in _MISSING] for column in below]
-    are_numbers = [_are_mostly(_FIGURE, column) for column in filled]
-    figures = [cell for cell in first if _FIGURE.fullmatch(cell)]
+    are_numbers = [sum(map(_is_figure, column)) >= _MOSTLY * len(column) for column in filled]
+    figures = [cell for cell in first if _is_figure(cell)]
     words = [cell for cell in first if cell and cell not in figures]
-    above = [cell for cell, yes in zip(first, are_numbers, strict=True) if yes]
-    named = [cell for cell, column in zip(first, filled, strict=True) if cell in words and column and cell in above]
-    over_numbers = [cell for cell in named if cell.lower() not in _MISSING]
+    above = [cell for cell, column, yes in zip(first, filled, are_numbers, strict=True) if yes and column]
+    over_numbers = [cell for cell in above if cell in words and cell.lower() not in _MISSING]
     if over_numbers and (all(map(_NAME.fullmatch, words)) or not {*figures} & {*above}):
         return True, f"{over_numbers[0]!r:.60} is above numbers"
     counted = [str(number) for number in range(len(figures) + 1)]
@@ -358,20 +357,16 @@ def _weight(cell: str, filled: Sequence[str]) -> int:
         return _USUAL
     if cell in filled or cell.lower() in _MISSING:
         return _LIKE
-    come_again = len(filled) >= _ENOUGH and len(set(filled)) <= _HALF * len(filled)
-    if come_again and typical <= _LONG:  # a class, say: the cell is none of the values that come again
-        return _NAMED_SO
-    is_no_code = _are_mostly(_CODE, filled) and not _CODE.fullmatch(cell)
     ends = cell[-1] in _ENDS
-    if own <= _LONG and not ends and (is_name or is_no_code or typical >= 2.5 * own):
+    if own <= _LONG and not ends and (is_name or typical >= 2.5 * own):
         return _NAMED_SO
     if own >= _LONG or ends:
         return _LIKE if typical > own / 3 else _NAMED_SO
     return 0
 
 
-def _are_mostly(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
-    return sum(bool(pattern.fullmatch(cell)) for cell in cells) >= _MOSTLY * len(cells)
+def _is_figure(cell: str) -> bool:
+    return _FIGURE.fullmatch(cell.strip()) is not None
 
 
 def _words(text: str) -> float:

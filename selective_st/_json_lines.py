@@ -52,8 +52,13 @@ def read_json(path: Path) -> TextTable:
     table, named = pa.table(arrays), shape == "an object"
     if not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(columns)}")
-    if len(numbers) == 1:
-        notes += _single_row(name, shape, columns)
+    if named and len(numbers) == 1:
+        held = {key: value for key, [value] in columns.items()}
+        records = [key for key, value in held.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
+        if records or all(isinstance(value, (list, dict)) for value in held.values()):
+            program = shlex.quote(f".[{json.dumps(records[0])}][]") if records else "PROGRAM"
+            mend = f"jq -c {program} {shlex.quote(name)} > rows.jsonl"
+            notes.append(f"{name} is one object, a single row; if that holds the rows: {mend}")
     if list(columns) == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, columns["set"], numbers)
         notes.append(note)
@@ -181,19 +186,6 @@ def _fits(values: list[Any]) -> bool:
     except _CANNOT_HOLD:
         return False
     return True
-
-
-def _single_row(name: str, shape: str, columns: dict[Any, list[Any]]) -> list[str]:
-    """What to say of a file that is one row, which may hold the rows."""
-    held = {key: value for key, [value] in columns.items() if isinstance(value, (list, dict)) and len(value) > 1}
-    of_rows = [key for key, value in held.items() if isinstance(value, list) and isinstance(value[0], dict)]
-    if of_rows:
-        mend = f"jq -c {shlex.quote(f'.[{json.dumps(of_rows[0])}][]')} {shlex.quote(name)} > rows.jsonl"
-    elif all(isinstance(value, str) for [value] in columns.values()) and shape != "an object":
-        mend = f"jq -c '.[] | {{text: .}}' {shlex.quote(name)} > rows.jsonl"
-    else:
-        mend = "write each of them in a line of its own"
-    return [f"{name} is {shape}, a single row; if that holds the rows: {mend}"] if held or "jq" in mend else []
 
 
 def _pairs_of_sets(

@@ -974,23 +974,14 @@ class TestFilesThatAreOthersThanTheirNamesSay:
         subprocess.run(str(error.value).partition("Take these spaces out: ")[2], shell=True, check=True, cwd=tmp_path)
         assert read_file(str(tmp_path / "rows.csv")).dataset[:] == {"a": FIRST, "b": SECOND, "score": [0.5] * N}
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            {"version": "1.1", "data": [{"a": "x", "b": 1}, {"a": "y", "b": 2}]},
-        ],
-    )  # fmt: skip
     @pytest.mark.skipif(shutil.which("jq") is None, reason="the lines are for jq")
-    def test_rows_within_one_object(self, tmp_path: Path, value: Any) -> None:
+    def test_rows_within_one_object(self, tmp_path: Path) -> None:
+        value = {"version": "1.1", "data": [{"a": "x", "b": 1}, {"a": "y", "b": 2}]}
         note = read_file(put(tmp_path / "p.json", json.dumps(value))).notes[-1]
         subprocess.run(note.partition("that holds the rows: ")[2], shell=True, check=True, cwd=tmp_path)
         assert read_file(str(tmp_path / "rows.jsonl")).dataset[:] == {"a": ["x", "y"], "b": [1, 2]}
-
-    @pytest.mark.skipif(shutil.which("jq") is None, reason="the lines are for jq")
-    def test_texts_alone(self, tmp_path: Path) -> None:
-        note = read_file(put(tmp_path / "p.json", '["x y", "z w"]')).notes[-1]
-        subprocess.run(note.partition("that holds the rows: ")[2], shell=True, check=True, cwd=tmp_path)
-        assert read_file(str(tmp_path / "rows.jsonl")).dataset["text"][:] == ["x y", "z w"]
+        columns = read_file(put(tmp_path / "p.json", '{"a": ["x", "y"], "b": [1, 2]}'))
+        assert says(columns, "one object, a single row; if that holds the rows: jq -c PROGRAM")
 
     @pytest.mark.parametrize(
         ("column", "expected"),
