@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,36 +144,28 @@ class DelimitedFile:
         """
         if self.delimiter == ",":
             return csv.QUOTE_MINIMAL, []
-        plain = self._tried(csv.QUOTE_NONE)
-        if plain.error is None and not plain.in_quotes:
-            return csv.QUOTE_NONE, []
-        quoted = self._tried(csv.QUOTE_MINIMAL)
-        if quoted.error is None and (plain.error is not None or not quoted.several):
-            return csv.QUOTE_MINIMAL, [f"{self.path.name}: cells in double quotes are taken without them"]
-        if plain.error is None:
+        taken = f"{self.path.name}: cells in double quotes are taken without them"
+        rows, in_quotes, several, error = self._tried(csv.QUOTE_MINIMAL)
+        if error is None and not several:
+            return csv.QUOTE_MINIMAL, [taken] if in_quotes else []
+        plain_rows, *_, plain_error = self._tried(csv.QUOTE_NONE)
+        if plain_error is None:
             return csv.QUOTE_NONE, [f"{self.path.name}: double quotes are taken as part of the text"]
-        raise max(plain, quoted, key=attrgetter("rows")).error or plain.error
+        if error is None:
+            return csv.QUOTE_MINIMAL, [taken]
+        raise error if rows > plain_rows else plain_error
 
-    def _tried(self, quoting: int) -> _Tried:
-        rows, in_quotes, several, error = 0, False, False, None
+    def _tried(self, quoting: int) -> tuple[int, bool, bool, DataError | None]:
+        """How many rows can be read so, whether some are in quotes or over several lines, and what is wrong then."""
+        rows, in_quotes, several = 0, False, False
         try:
-            for row in self.rows(quoting):
-                rows += 1
+            for rows, row in enumerate(self.rows(quoting), start=1):  # noqa: B007
                 if '"' in row.raw:
-                    in_quotes = in_quotes or any(cell.startswith('"') for cell in row.cells)
+                    in_quotes = in_quotes or row.raw.startswith('"') or f'{self.delimiter}"' in row.raw
                     several = several or row.is_several
-        except DataError as found:
-            error = found
-        return _Tried(rows, in_quotes, several, error)
-
-
-class _Tried(NamedTuple):
-    """How many rows can be read in a way of quoting, and what was seen."""
-
-    rows: int
-    in_quotes: bool  # whether cells begin with a quote
-    several: bool  # whether rows go over several lines
-    error: DataError | None  # what is wrong after these rows
+        except DataError as error:
+            return rows, in_quotes, several, error
+        return rows, in_quotes, several, None
 
 
 def read_delimited(path: Path, header: bool | None) -> TextTable:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -213,14 +212,13 @@ def _plain_type(kind: pa.DataType) -> str | None:
 
 def _check_column(table: FileTable, name: str) -> None:
     """Raise if texts are no UTF-8, which is noticed only when they are read, or a number is infinite."""
-    label, start = f"{table.name}: column {name!r} holds", 0
-    for chunk in table.dataset.data.table[name].chunks:
-        try:
-            chunk.validate(full=True)
-        except pa.ArrowInvalid as error:
-            text = re.search(r"UTF8 .* index (\d+)", str(error))
-            row = start + int(text[1]) if text else start
-            raise DataError(f"{label} broken values from row {row + 1} on ({error}). Write the file anew.") from error
+    column, start = table.dataset.data.table[name], 0
+    label = f"{table.name}: column {name!r} holds"
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{label} broken values ({first_line(error)}). Write the file anew.") from error
+    for chunk in column.chunks:
         place = _infinite(chunk)
         if place is not None:
             where = table.rows_in_words([start + place])
