@@ -229,10 +229,12 @@ def _check_column(table: FileTable, name: str) -> None:
 
 
 def _infinite(values: pa.Array) -> int | None:
-    """The first value that is an infinite number, or a list that holds one."""
+    """The first value that is an infinite number, or holds one."""
     if pa.types.is_floating(values.type):
         place = pc.index(pc.is_inf(values), True).as_py()
         return place if place >= 0 else None
+    if pa.types.is_struct(values.type):
+        return min((place for place in map(_infinite, values.flatten()) if place is not None), default=None)
     if any(of(values.type) for of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
         place = _infinite(pc.list_flatten(values))
         return None if place is None else pc.list_parent_indices(values)[place].as_py()
