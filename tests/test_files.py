@@ -413,6 +413,10 @@ class TestJson:
             ('{"a": 1}\n[]\n', r"line 2 holds \[\], but a row must be"),
             ('{"a": 1}\n{"a": 1e999}\n', r"column 'a' holds an infinite number, or one too large, in line 2"),
             (
+                '{"a": {"b": 1.0}}\n{"a": {"b": NaN, "c": [1e999]}}\n',
+                r"column 'a' holds an infinite number, .* in line 2",
+            ),
+            (
                 '{"a": [1.0]}\n{"a": [0.5, -Infinity]}\n',
                 r"column 'a' holds an infinite number, or one too large, in line 2",
             ),
