@@ -29,7 +29,7 @@ from selective_st.registry.names import hint_of, role_of
 _DELIMITERS = (",", "\t", ";", "|")
 _LOOKED_AT = 100  # lines, for what parts the cells
 _COMPARED = 1_000  # rows that the first one is compared with
-_AT_ONCE = 10_000  # rows
+_CELLS = 100_000  # in a batch
 _NAMED = 20  # columns in a note
 _HALF, _MOSTLY = 0.5, 0.8
 _FEW = 0.25  # words to a number
@@ -63,7 +63,12 @@ class Row(NamedTuple):
     @property
     def is_several(self) -> bool:
         """Whether it goes over several lines."""
-        return re.search(r"[\r\n]", self.raw.rstrip("\r\n")) is not None
+        return '"' in self.raw and re.search(r"[\r\n]", self.raw.rstrip("\r\n")) is not None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no cell of it is filled."""
+        return not self.cells[0].strip() and not any(map(str.strip, self.cells))
 
 
 def rows_of(lines: Iterable[str], delimiter: str, quoting: Any, skipped: int = 0) -> Iterator[Row]:
@@ -115,7 +120,7 @@ class DelimitedFile:
             with open_lines(self.path) as lines:
                 left = itertools.islice(lines, self._skipped, None)
                 for row in rows_of(left, self.delimiter, quoting, self._skipped):
-                    if not row.cells or (len(row.cells) != width and not any(map(str.strip, row.cells))):
+                    if not row.cells or (len(row.cells) != width and row.is_blank):
                         continue
                     width = width or len(row.cells)
                     if width > MOST_COLUMNS:
@@ -185,15 +190,23 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
     places = {"over several lines, from": list[int](), "without a filled cell left out, in": list[int]()}
     several, blank = places.values()
     lines = array("q")
+    width, cells = len(file.names), list[str]()  # row by row: rows would have to be looked through for cycles
     batches: list[list[pa.Array]] = []
-    rows = itertools.islice(file.rows(), file.head, None)
-    while batch := list(itertools.islice(rows, _AT_ONCE)):
-        filled = [row for row in batch if any(map(str.strip, row.cells))]
-        blank += [row.line for row in batch if not any(map(str.strip, row.cells))]
-        several += [row.line for row in filled if row.is_several]
-        lines.extend(row.line for row in filled)
-        if filled:
-            batches.append([pa.array(cells, pa.string()) for cells in zip(*(row.cells for row in filled), strict=True)])
+
+    def store() -> None:
+        batches.append([pa.array(cells[place::width], pa.string()) for place in range(width)])
+        cells.clear()
+
+    for row in itertools.islice(file.rows(), file.head, None):
+        if row.is_blank:
+            blank.append(row.line)
+            continue
+        several += [row.line] if row.is_several else []
+        lines.append(row.line)
+        cells += row.cells
+        if len(cells) >= _CELLS:
+            store()
+    store()
     notes = [
         *file.notes,
         *(f"{path.name}: {len(of):,} row(s) {what} {shown_rows(of, 'line')}" for what, of in places.items() if of),

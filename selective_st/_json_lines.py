@@ -129,8 +129,8 @@ def _no_json(name: str, line: int, error: Exception) -> DataError:
     what = f"{error.msg} (character {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
     return DataError(
         f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Mend the line; each "
-        'must hold a whole object, such as {"text": "...", "label": 1}, or a whole array: jq -c . '
-        f"{shlex.quote(name)} > rows.jsonl"
+        'must hold a whole object, such as {"text": "...", "label": 1}, or a whole array. If rows go over several '
+        f"lines: jq -c . {shlex.quote(name)} > rows.jsonl"
     )
 
 
