@@ -521,7 +521,7 @@ class TestRows:
         Dataset.from_dict({"a": FIRST, "b": second, "score": [s / 5 for s in SCORES]}).to_parquet(str(path))
         checked = found("check", path, "--loss", "CosineSimilarityLoss")
         assert "(row 5)" in checked["findings"][0]["message"]
-        assert "column 'b' must hold texts, but row 5 hold(s)" in text(run("train", path, "--output", tmp_path / "model"))
+        assert "must hold texts, but row 5 hold(s)" in text(run("train", path, "--output", tmp_path / "model"))
 
 
 # --- Names of losses --------------------------------------------------------------------------------------------------
