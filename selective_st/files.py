@@ -112,9 +112,9 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
         except DataError:
             raise
         except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
+            reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
             raise DataError(
-                f"{source} could not be read: {getattr(error, 'strerror', None) or first_line(error)}. Check the file "
-                "and your rights; get it anew if it is cut off."
+                f"{source} could not be read: {reason}. Check the file and your rights; get it anew if it is cut off."
             ) from error
     if not len(found.dataset):
         hint = "" if header is not None or not found.notes else f" below its header. {found.notes[-1]}."
@@ -163,8 +163,7 @@ def _from_hub(source: str, load: Callable[[], Any]) -> Any:
     except Exception as error:  # the hub client raises many kinds; all mean that the data cannot be had
         raise DataError(
             f"{source} is not a file here, and could not be loaded from the Hugging Face hub either "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). Check the path, "
-            "or the dataset's name and your connection."
+            f"({type(error).__name__}: {first_line(error)}). Check the path, or the dataset's name and your connection."
         ) from error
 
 

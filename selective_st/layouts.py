@@ -242,10 +242,10 @@ def _what_is_shared(together: str, rest: GradedPairs, part: GradedPairs) -> str:
     rows = sum(bool({*texts} & known) for texts in zip(part.sentences1, part.sentences2, strict=True))
     if not rows:
         return "; none of their texts is in the rest"
-    kept = "rows with the same first text, and equal and mirrored pairs," if together == "first text" else ""
+    kept = "rows with the same first text, and " if together == "first text" else ""
     return (
-        f"; {kept or 'equal and mirrored pairs'} are kept together, but the rows share too many texts to keep each on "
-        f"one side: {rows:,} of the rows set aside ({rows / len(part):.0%}) hold a text of the rest"
+        f"; {kept}equal and mirrored pairs{kept and ','} are kept together, but the rows share too many texts to keep "
+        f"each on one side: {rows:,} of the rows set aside ({rows / len(part):.0%}) hold a text of the rest"
     )
 
 
