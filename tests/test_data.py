@@ -110,7 +110,7 @@ class TestColumns:
             ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* name .* --columns a,b,score"),
             ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
             ("text,label,score\nx,y,1\n", None, "not clear which columns"),
-            ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
+            ("a,score\nx,1\n", None, r"need three columns: .* It has 2 column\(s\): a, score"),
             ("a,a,score\nx,y,1\n", None, "names a column twice: a. If it is no header, pass --no-header"),
         ],
     )
