@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selective_st._delimited import column_names, delimiter_of, rows_of, sample_rows
+from selective_st._delimited import DelimitedFile
+from selective_st._json_lines import json_rows
 from selective_st._text_files import checked_ending, open_lines
 from selective_st.errors import DataError
-from selective_st.output import is_model
 
-_AT_ONCE = 1_000  # rows that are read, written, or looked at for a header and for which columns hold texts
+_AT_ONCE = 1_000  # rows that are read, written, or looked at for which columns hold texts
 _ROW_GROUP = 65_536  # rows of a Parquet file that are written together
 Added = Callable[[int], Sequence[pa.Array]]  # the values of the further columns, of as many rows as it is told
 
@@ -33,59 +31,58 @@ class RowFile(ABC):
         path: Where it is.
         names: The names of its columns; numbers from 1 where it has none.
         notes: What was decided while reading.
+        counted: What the numbers of rows count.
 
     Args:
         path: Where it is.
     """
 
     names: list[str]
-    counted = "line"  # what the numbers of rows count
+    counted = "line"
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
 
     @abstractmethod
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-        """For each row its number and its values, of all columns or several; None for a missing one."""
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        """For each row its number and its values in some columns; None for a missing one."""
 
     @abstractmethod
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
         """Write the file anew with further columns of these names."""
 
-    def text_columns(self, asked: Sequence[str] | None) -> list[int]:
-        """The places of the two columns of texts: those asked for, else the only two there are."""
+    def text_columns(self, asked: Sequence[str] | None) -> list[str]:
+        """The two columns of texts: those asked for, by name or number, else the only two there are."""
         if asked is None:
-            sample = [values for _, values in itertools.islice(self.rows(), _AT_ONCE)]
+            sample = [values for _, values in itertools.islice(self.rows(self.names), _AT_ONCE)]
             if not sample:
                 raise DataError(f"{self.path.name} has no rows of data.")
-            places = [place for place, values in enumerate(zip(*sample, strict=True)) if _are_texts(values)]
+            columns = zip(self.names, zip(*sample, strict=True), strict=True)
+            found = [name for name, values in columns if _are_texts(values)]
+            why = f"{len(found)} of them hold texts"
         else:
-            numbers = {str(place): place - 1 for place in range(1, len(self.names) + 1)}
-            known = numbers | {name: place for place, name in enumerate(self.names)}
-            places = [known[name] for name in asked if name in known]
-        if len(places) == 2 == len({*places}) and len(asked or places) == 2:
-            return places
-        others = dict.fromkeys([*(self.names[place] for place in places), *self.names, "OTHER"])
-        example = shlex.quote(",".join([*others][:2]))
-        why = f"--columns {','.join(asked)} are not two of them" if asked else f"{len(places)} of them hold texts"
+            known = {str(place): name for place, name in enumerate(self.names, start=1)}
+            found = [known.get(name, name) if name not in self.names else name for name in asked]
+            why = f"--columns {','.join(asked)} are not two of them"
+        if len(found) == 2 == len({*found} & {*self.names}):
+            return found
+        others = [*dict.fromkeys([*(name for name in found if name in self.names), *self.names, "OTHER"])]
         raise DataError(
             f"{self.path.name} has the columns {', '.join(self.names[:20])}; {why}. A score needs two texts a row: "
-            f"say which, such as --columns {example}"
+            f"say which, such as --columns {shlex.quote(','.join(others[:2]))}"
         )
 
-    def pairs(self, columns: Sequence[int]) -> Iterator[tuple[str, str]]:
+    def pairs(self, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The two texts of each row, empty ones where they are missing."""
-        for number, (first, second) in self.rows(columns):
-            if isinstance(first, str) and isinstance(second, str):
-                yield first, second
-            elif all(text is None or isinstance(text, str) for text in (first, second)):
-                yield first or "", second or ""
-            else:
+        for number, values in self.rows(columns):
+            first, second = ("" if value is None else value for value in values)
+            if not isinstance(first, str) or not isinstance(second, str):
                 raise DataError(
                     f"{self.path.name}: {first!r:.60} and {second!r:.60} in {self.counted} {number} are not two texts. "
                     "Choose two columns of texts: --columns NAME,NAME"
                 )
+            yield first, second
 
 
 def _are_texts(values: Sequence[Any]) -> bool:
@@ -106,26 +103,26 @@ class _TextRows(RowFile):
     missing = ""
 
     @abstractmethod
-    def joined(self, row: str, added: Sequence[str]) -> str:
-        """A row, without the end of its line, with further cells."""
-
-    @abstractmethod
     def raws(self) -> Iterator[str]:
         """How each row is written, the head with them."""
+
+    @abstractmethod
+    def joined(self, row: str, names: Sequence[str], cells: Sequence[str]) -> str:
+        """A row, without the end of its line, with further cells."""
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
         def extended(raw: str, cells: Sequence[str]) -> str:
             row = raw.rstrip("\r\n")
-            return self.joined(row, cells) + (raw[len(row) :] or "\n")
+            return self.joined(row, names, cells) + (raw[len(row) :] or "\n")
 
         raws = self.raws()
         with target.open("w", encoding="utf-8", newline="") as file:
             file.writelines(extended(raw, names) for raw in itertools.islice(raws, self.head))
             while part := list(itertools.islice(raws, _AT_ONCE)):
-                cells = zip(*map(self.cells, names, added(len(part))), strict=True)
+                cells = zip(*map(self._cells, added(len(part))), strict=True)
                 file.writelines(map(extended, part, cells))
 
-    def cells(self, name: str, values: pa.Array) -> list[str]:
+    def _cells(self, values: pa.Array) -> list[str]:
         """Scores or decisions as they are written."""
         if pa.types.is_boolean(values.type):
             return values.cast(pa.string()).fill_null(self.missing).to_pylist()  # type: ignore[no-any-return]
@@ -135,56 +132,22 @@ class _TextRows(RowFile):
 
 
 class _Delimited(_TextRows):
-    """A CSV or TSV file; read by the rules of `read_file`, as far as its beginning tells them."""
+    """A CSV or TSV file, read as `read_file` does."""
 
     def __init__(self, path: Path, header: bool | None) -> None:
-        super().__init__(path)
-        self._delimiter, self._skipped = delimiter_of(path)
-        with open_lines(path) as lines:
-            sample = list(itertools.islice(lines, _AT_ONCE))[self._skipped :]
-        plain, quoted = (sample_rows(sample, self._delimiter, how) for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
-        in_quotes = any(cell.startswith('"') for row in plain for cell in row) and [] not in quoted
-        self._quoting: Any = csv.QUOTE_MINIMAL if in_quotes or self._delimiter == "," else csv.QUOTE_NONE
-        rows = [row for row in (plain if self._quoting == csv.QUOTE_NONE else quoted) if row]
-        columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
-        if not columns:
-            raise DataError(f"{path.name} has no rows that can be read as CSV in its first {len(sample)} lines.")
-        self.names, self.head, note = column_names(path.name, columns, header)
-        self.notes.append(note)
+        self.path, self._file = path, DelimitedFile(path, header)
+        self.names, self.head, self.notes = self._file.names, self._file.head, self._file.notes
 
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-        chosen: Callable[[list[str]], Sequence[str]] = list if columns is None else itemgetter(*columns)
-        return ((line, chosen(cells)) for line, cells in itertools.islice(self._rows(), self.head, None))
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        places = [self.names.index(name) for name in columns]
+        rows = itertools.islice(self._file.rows(), self.head, None)
+        return ((row.line, [row.cells[place] for place in places]) for row in rows)
 
     def raws(self) -> Iterator[str]:
-        taken = list[str]()
-        for _ in self._rows(lambda lines: (taken.append(line) or line for line in lines)):  # type: ignore[func-returns-value]
-            yield "".join(taken).lstrip("\r\n")  # without empty lines before it
-            taken.clear()
+        return (row.raw for row in self._file.rows())
 
-    def _rows(
-        self, noting: Callable[[Iterator[str]], Iterator[str]] = lambda lines: lines
-    ) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each row begins, the head with them, and its cells; its lines are noted."""
-        width, after = len(self.names), self._skipped + 1
-        try:
-            with open_lines(self.path) as lines:
-                left = noting(itertools.islice(lines, self._skipped, None))
-                for line, after, cells in rows_of(left, self._delimiter, self._quoting, self._skipped):
-                    if len(cells) == width:
-                        yield line, cells
-                    elif cells:
-                        after = line
-                        raise csv.Error(f"{len(cells)} cells, not {width}")
-        except csv.Error as error:
-            how = f"a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice"
-            raise DataError(
-                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {after}. Check "
-                f'it: {how}, as in "like ""this"""'
-            ) from error
-
-    def joined(self, row: str, added: Sequence[str]) -> str:
-        return self._delimiter.join((row, *added))
+    def joined(self, row: str, names: Sequence[str], cells: Sequence[str]) -> str:
+        return self._file.delimiter.join((row, *cells))
 
 
 class _JsonLines(_TextRows):
@@ -196,36 +159,27 @@ class _JsonLines(_TextRows):
         super().__init__(path)
         self.names = next((list(row) for _, row in self._objects()), [])
 
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-        names = self.names if columns is None else [self.names[column] for column in columns]
-        return ((line, [row.get(name) for name in names]) for line, row in self._objects())
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The line of each row, and what it holds."""
+        name = self.path.name
+        with open_lines(self.path) as lines:
+            unit, rows = json_rows(name, lines)
+            for number, row in rows:
+                if unit != "line" or not isinstance(row, dict):
+                    mend = f"Write one object a line: jq -c '.[]' {shlex.quote(name)} > rows.jsonl"
+                    raise DataError(f"{name}: {unit} {number} is no JSON object in a line of its own. {mend}")
+                yield number, row
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        return ((line, [row.get(name) for name in columns]) for line, row in self._objects())
 
     def raws(self) -> Iterator[str]:
         with open_lines(self.path) as lines:
             yield from (line for line in lines if not line.isspace())
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The line of each row, and what it holds."""
-        with open_lines(self.path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.isspace():
-                    continue
-                try:
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise ValueError(f"but {line.strip():.40}")
-                except (ValueError, RecursionError) as error:
-                    mend = f"Write one object per line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
-                    raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
-                yield number, row
-
-    def joined(self, row: str, added: Sequence[str]) -> str:
-        start = row.rstrip()[:-1].rstrip()
-        return f"{start}{', ' if start != '{' else ''}{', '.join(added)}}}"
-
-    def cells(self, name: str, values: pa.Array) -> list[str]:
-        key = json.dumps(name)
-        return [f"{key}: {value}" for value in super().cells(name, values)]
+    def joined(self, row: str, names: Sequence[str], cells: Sequence[str]) -> str:
+        added = ", ".join(f"{json.dumps(name)}: {cell}" for name, cell in zip(names, cells, strict=False))
+        return f"{row.rstrip()[:-1].rstrip()}, {added}}}"
 
 
 class _Parquet(RowFile):
@@ -237,24 +191,23 @@ class _Parquet(RowFile):
         super().__init__(path)
         self.names = next(self._parts()).names
 
-    def _parts(self, columns: Sequence[int] | None = None, rows: int = _AT_ONCE) -> Iterator[Any]:
+    def _parts(self, rows: int = _AT_ONCE, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Its schema, then its rows, some at a time."""
-        names = None if columns is None else [self.names[column] for column in columns]
         try:
             with pq.ParquetFile(self.path) as file:
                 yield file.schema_arrow
-                for batch in file.iter_batches(rows, columns=names):
-                    yield batch if names is None else batch.select(names)
+                for batch in file.iter_batches(rows, columns=columns):
+                    yield batch if columns is None else batch.select(columns)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{self.path.name} could not be read as Parquet: {error}. Write the file anew.") from error
 
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-        batches = itertools.islice(self._parts(columns), 1, None)
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        batches = itertools.islice(self._parts(columns=columns), 1, None)
         rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
         return enumerate(itertools.chain.from_iterable(rows), start=1)
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
-        batches = self._parts(rows=_ROW_GROUP)
+        batches = self._parts(_ROW_GROUP)
         schema = next(batches)
         told = json.loads((schema.metadata or {}).get(b"huggingface", "{}"))
         for name, kind in zip(names, (pa.float64(), pa.bool_()), strict=False):
@@ -282,9 +235,6 @@ def open_rows(path: Path, header: bool | None = None) -> RowFile:
     Raises:
         DataError: If it is missing, empty, of another kind or broken.
     """
-    if not path.is_file():
-        hint = "The model comes before the file." if is_model(path) else f"Check the path (looked in {Path.cwd()})."
-        raise DataError(f"{path} is no file. {hint}")
     kind = checked_ending(path)
     if kind == ".parquet":
         return _Parquet(path)

@@ -6,26 +6,20 @@ import codecs
 import contextlib
 import gzip
 import io
-import itertools
 import re
 import shlex
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
 from selective_st.errors import DataError, shown_rows
+from selective_st.output import is_model
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # of all files that are read
 MOST_COLUMNS = 20_000
 _GZIP = b"\x1f\x8b"
-# The longer marks first: UTF-16's is how UTF-32's begins.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
 # Files that are others than their names say: how they start, what they are, what is to be done, and the
 # endings that are right.
 _OTHERS = (
@@ -39,8 +33,8 @@ _OTHERS = (
     (rb"PAR1\x15", "a Parquet file", "Call it so: mv {name} {stem}.parquet", (".parquet",)),
     (rb'(\[\s*)?\{\s*"[^\t]*\Z', "JSON", "Call it so: mv {name} {stem}.jsonl", (".json", ".jsonl")),
 )
-_LONGEST = 2**28  # characters of a line
 _START = 4_096  # bytes, to tell UTF-16 without a mark
+_LOOKED_AT = 1_000  # lines that are not UTF-8, for what else they may be
 
 
 class TextTable(NamedTuple):
@@ -57,7 +51,7 @@ class TextTable(NamedTuple):
     table: pa.Table
     named: bool
     notes: list[str]
-    lines: array[int] | None
+    lines: Sequence[int] | None
     written: dict[str, pa.ChunkedArray]
 
 
@@ -69,6 +63,11 @@ def ending(name: str) -> str:
 def checked_ending(path: Path) -> str:
     """The ending of a file, or raise where it cannot be one of rows."""
     kind = ending(path.name)
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Check the path (looked in {Path.cwd()}).")
+    if path.is_dir():
+        hint = " It holds a model: the model comes before the data, or after --model." if is_model(path) else ""
+        raise DataError(f"{path} is a folder; give a file: {', '.join(ENDINGS)}.{hint}")
     if kind not in ENDINGS:
         raise DataError(f"{path} has the unknown ending {kind!r}; known are {', '.join(ENDINGS)}.")
     if not path.is_file():
@@ -98,20 +97,15 @@ def open_lines(path: Path) -> Iterator[Iterator[str]]:
     """The lines of a text file, with their ends, whichever these are; an error where it is no text."""
     try:
         with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            yield _checked_lines(path, text)
+            yield _without_nul(path, text)
     except UnicodeDecodeError as error:
         raise _not_text(path) from error
 
 
-def _checked_lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
-    for number in itertools.count(start=1):
-        line = text.readline(_LONGEST)
-        if not line:
-            return
-        if "\0" in line:
+def _without_nul(path: Path, lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:  # as in UTF-16, which may be UTF-8 too
             raise _not_text(path)
-        if len(line) == _LONGEST:
-            raise DataError(f"{path.name}: line {number} has more than {_LONGEST:,} characters. Part it into rows.")
         yield line
 
 
@@ -128,37 +122,30 @@ def _not_text(path: Path) -> DataError:
 def _fault(file: BinaryIO) -> tuple[str, str]:
     """What keeps a file from being UTF-8 text, with what to do; and the command for that."""
     start = file.read(_START)
-    encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
-    if encoding is None and start.count(0) > len(start) / 4:
-        encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
-    if encoding is not None:
+    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+    if start.count(0) > len(start) / 4:
+        encoding = encoding or ("utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le")
+    if encoding:
         return f"is {encoding.upper()} text; convert it first", f"iconv -f {encoding} -t utf-8"
     file.seek(0)
     bad: list[int] = []
-    held: set[int] = set()
-    is_mixed = False
-    high, in_runs = 0, 0  # bytes beyond ASCII, which in Western text stand mostly alone
-    parts = iter(lambda: file.readline(_LONGEST), b"")
-    every = itertools.chain.from_iterable(part.splitlines(keepends=True) for part in parts)
+    sample, is_mixed = b"", False
+    every = (line for part in file for line in part.splitlines(keepends=True))
     for number, line in enumerate(every, start=1):
         if 0 in line:
             return f"holds a NUL character in line {number}. Leave such out", r"sed 's/\x00//g'"
         try:
             is_mixed |= not line.decode().isascii()
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             bad.append(number)
-            held.update(line[error.start :])
-            high += len(re.findall(rb"[\x80-\xff]", line))
-            in_runs += sum(map(len, re.findall(rb"[\x80-\xff]{3,}", line)))
+            sample += line if len(bad) < _LOOKED_AT else b""
     lines = shown_rows(bad, "line")
     if is_mixed:
         what = f"is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read"
         return what, "iconv -c -f utf-8 -t utf-8"
-    if 2 * in_runs > high:
-        what = (
-            f"is not UTF-8 text in {lines}; convert it first from the encoding that it has, such as cp1251 for Russian"
-        )
-        return f"{what}, shift_jis for Japanese, gb18030 for Chinese or euc-kr for Korean", "iconv -f ENCODING -t utf-8"
-    marks = held.intersection(range(0x80, 0xA0))  # no characters in Latin 1, but quotes and dashes on Windows
-    encoding = "cp1252" if marks and not marks & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin1"
-    return f"is not UTF-8 text in {lines}; convert it first, for example", f"iconv -f {encoding} -t utf-8"
+    beyond_ascii, in_runs = (re.findall(pattern, sample) for pattern in (rb"[\x80-\xff]", rb"[\x80-\xff]{3,}"))
+    if 2 * len(b"".join(in_runs)) <= len(beyond_ascii):  # in Western text they stand mostly alone
+        return f"is not UTF-8 text in {lines}; convert it first, for example", "iconv -f cp1252 -t utf-8"
+    others = "such as cp1251 for Russian, shift_jis for Japanese, gb18030 for Chinese or euc-kr for Korean"
+    what = f"is not UTF-8 text in {lines}; convert it first from the encoding that it has, {others}"
+    return what, "iconv -f ENCODING -t utf-8"

@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from selective_st._validation import interval_of
-from selective_st.errors import DataError, shown_rows
+from selective_st.errors import DataError
 from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import as_number, but_for_few, is_metadata, scale_around, usual_scale
@@ -83,67 +83,35 @@ def named_columns(table: FileTable, columns: Sequence[str], option: str = "--col
         DataError: If there is no such column, or one is named twice.
     """
     available = table.dataset.column_names
-    columns = [columns] if isinstance(columns, str) else [str(name) for name in columns]
-    chosen = [
-        available[int(name) - 1]
-        if name not in available and name.isdecimal() and 1 <= int(name) <= len(available)
-        else name
-        for name in columns
-    ]
+    asked = [columns] if isinstance(columns, str) else [str(name) for name in columns]
+    numbered = {str(place): name for place, name in enumerate(available, start=1)}
+    chosen = [name if name in available else numbered.get(name, name) for name in asked]
     missing = [name for name in chosen if name not in available]
-    if missing:
-        raise DataError(
-            f"{table.name} has no column {', '.join(map(repr, missing))}; it has {', '.join(available)}. Mend {option}."
-        )
-    if len(set(chosen)) != len(chosen):
-        raise DataError(
-            f"{option} names a column twice: {', '.join(columns)}. {table.name} has the columns {', '.join(available)}."
-        )
+    if missing or len({*chosen}) < len(chosen):
+        twice = f": {option} names a column twice: {', '.join(asked)}"
+        what = f" has no column {', '.join(map(repr, missing))}" if missing else twice
+        raise DataError(f"{table.name}{what}; it has {', '.join(available)}. Mend {option}.")
     return chosen
-
-
-def row_numbers(table: FileTable, rows: Sequence[int]) -> str:
-    """Rows as people find them: by the lines of the file where it has some, else counted from 1.
-
-    Args:
-        table: What was read.
-        rows: Their numbers, counted from 0.
-
-    Returns:
-        Their numbers, for a message.
-    """
-    if table.lines is None:
-        return shown_rows([row + 1 for row in rows])
-    return shown_rows([table.lines[row] for row in rows], "line")
 
 
 def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
     """The two texts and the label."""
     available = table.dataset.column_names
-    shown = ", ".join(available)
     columns = [columns] if isinstance(columns, str) else columns
     if columns is not None and len(columns) == 3:
         return named_columns(table, columns)
-    likely = ",".join(_likely_columns(table.dataset))
-    if columns is not None:
-        raise DataError(
-            f"--columns takes two text columns and the label column, got {len(columns)}: {', '.join(columns)}. "
-            f"{table.name} has the columns {shown}{f'; write for example --columns {likely}' if likely else ''}."
-        )
-    if len(available) < 3:
-        raise DataError(
-            f"{table.name} has {len(available)} column(s) ({shown}), but graded pairs need three: two texts and a "
-            "label."
-        )
     labels = [name for name in TRAINER_LABELS if name in available] if table.named else available[-1:]
     texts = [name for name in available if name not in labels]
-    if len(labels) != 1 or len(texts) != 2:
-        say = f"for example --columns {likely}" if likely else "--columns TEXT1,TEXT2,LABEL; none was recognised"
-        raise DataError(
-            f"It is not clear which columns of {table.name} to use: it has {shown}. Name the two texts and the label, "
-            f"{say}."
-        )
-    return [*texts, *labels]
+    if columns is None and len(labels) == 1 and len(texts) == 2:
+        return [*texts, *labels]
+    why = "it is not clear which columns to use"
+    if columns is not None:
+        why = f"--columns takes two text columns and the label column, got {len(columns)}: {', '.join(columns)}"
+    elif len(available) < 3:
+        why = "graded pairs need three columns: two texts and a label"
+    likely = ",".join(_likely_columns(table.dataset))
+    say = f"; name the two texts and the label, for example --columns {likely}" if likely else ""
+    raise DataError(f"{table.name}: {why}. It has {len(available)} column(s): {', '.join(available)}{say}.")
 
 
 def _likely_columns(dataset: Dataset) -> list[str]:
@@ -166,42 +134,32 @@ def _words(dataset: Dataset, column: str) -> float:
 
 def _checked_texts(table: FileTable, name: str) -> list[str]:
     texts = table.texts(name)
-    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str) or not text.strip()]
     if wrong:
         raise DataError(
-            f"{table.name}: column {name!r} must hold texts, but {row_numbers(table, wrong)} hold(s) "
-            f"{texts[wrong[0]]!r}. Fix the rows, or choose other columns with --columns."
-        )
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
-    if empty:
-        raise DataError(
-            f"{table.name}: the text in column {name!r} is empty in {row_numbers(table, empty)}. Remove such rows."
+            f"{table.name}: column {name!r} must hold texts, but {table.rows_in_words(wrong)} hold(s) "
+            f"{texts[wrong[0]]!r}. Fix or remove these rows, or choose other columns with --columns."
         )
     return texts
 
 
 def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float] | None) -> list[float]:
-    labels = list(table.dataset[name])
-    scores = [number for number in numbers_in(table, name, labels, missing=False) if number is not None]
+    scores: Any = numbers_in(table, name, list(table.dataset[name]), missing=False)
     if score_range is not None:
         check_scale(table, name, scores, score_range)
         return [(score - score_range[0]) / (score_range[1] - score_range[0]) for score in scores]
     low, high = min(scores), max(scores)
     outside = [row for row, score in enumerate(scores) if not -1 <= score <= 1]
     if outside:
-        few = f"Fix {row_numbers(table, outside)}, the only ones, or give" if but_for_few(scores) else "Give"
+        few = f"Fix {table.rows_in_words(outside)}, the only ones, or give" if but_for_few(scores) else "Give"
+        ends = usual_scale(scores) or scale_around(low, high)
+        how = "if these are its ends" if ends == (low, high) else "a guess"
         raise DataError(
             f"{table.name}: the labels in column {name!r} range from {low:g} to {high:g}, but a cosine similarity from "
-            f"-1 to 1. {few} the scale of your labels, which is then mapped to 0 to 1: {_a_scale(scores)}"
+            f"-1 to 1. {few} the scale of your labels, which is then mapped to 0 to 1: --score-range "
+            f"{ends[0]:g},{ends[1]:g} ({how})"
         )
-    return scores
-
-
-def _a_scale(scores: Sequence[float]) -> str:
-    """The option for a scale that holds all labels, and whether it is a guess."""
-    low, high = min(scores), max(scores)
-    ends = usual_scale(scores) or scale_around(low, high)
-    return f"--score-range {ends[0]:g},{ends[1]:g} ({'if these are its ends' if ends == (low, high) else 'a guess'})"
+    return scores  # type: ignore[no-any-return]
 
 
 def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:
@@ -223,18 +181,16 @@ def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: b
     absent = [missing and (label is None or label != label) for label in labels]
     wrong = [row for row, number in enumerate(numbers) if number is None and not absent[row]]
     if wrong:
-        written = table.texts(name) if name in table.dataset.column_names else labels
         words = {str(label) for label in labels}
-        if {key_of(word) for word in words} <= POSITIVE_VALUES | NEGATIVE_VALUES:
-            yes, no = (
-                sorted(word for word in words if key_of(word) in of) for of in (POSITIVE_VALUES, NEGATIVE_VALUES)
-            )
-            raise DataError(
-                f"{table.name}: the labels in column {name!r} are words. Write 1 for {' and '.join(yes) or 'yes'}, 0 "
-                f"for {' and '.join(no) or 'no'}."
-            )
+        yes, no = (
+            sorted(word for word in words if key_of(word) in known) for known in (POSITIVE_VALUES, NEGATIVE_VALUES)
+        )
+        if len(yes) + len(no) == len(words):
+            mend = f"Write 1 for {' and '.join(yes) or 'yes'}, 0 for {' and '.join(no) or 'no'}."
+            raise DataError(f"{table.name}: the labels in column {name!r} are words. {mend}")
+        written = table.texts(name) if name in table.dataset.column_names else labels
         raise DataError(
-            f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
+            f"{table.name}: the label in column {name!r} is not a number in {table.rows_in_words(wrong)}: "
             f"{written[wrong[0]]!r}. Fix or remove these rows. If this is not the label column, pass --columns; if the "
             "first row is a header, pass --header."
         )
@@ -259,6 +215,6 @@ def check_scale(table: FileTable, name: str, scores: Sequence[float | None], sco
     if outside:
         raise DataError(
             f"{table.name}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
-            f"{row_numbers(table, outside)}: {known[outside[0]]:g}. The labels go from {min(known.values()):g} to "
+            f"{table.rows_in_words(outside)}: {known[outside[0]]:g}. The labels go from {min(known.values()):g} to "
             f"{max(known.values()):g}."
         )

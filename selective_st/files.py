@@ -6,9 +6,7 @@ Nothing is guessed in silence: what was decided about delimiters, quotes, a head
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +23,8 @@ from datasets.fingerprint import Hasher
 
 from selective_st._delimited import read_delimited
 from selective_st._json_lines import read_json
-from selective_st._text_files import ENDINGS, checked_ending, ending, is_compressed
-from selective_st.errors import DataError
-from selective_st.output import is_model
+from selective_st._text_files import ENDINGS, TextTable, checked_ending, ending, is_compressed
+from selective_st.errors import DataError, first_line, shown_rows
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,19 @@ class FileTable:
             The value of each row.
         """
         return self._written[column].to_pylist() if column in self._written else list(self.dataset[column])
+
+    def rows_in_words(self, rows: Sequence[int]) -> str:
+        """Rows as people find them: by the lines of the file where it has some, else counted from 1.
+
+        Args:
+            rows: Their numbers, counted from 0.
+
+        Returns:
+            Their numbers, for a message.
+        """
+        if self.lines is None:
+            return shown_rows([row + 1 for row in rows])
+        return shown_rows([self.lines[row] for row in rows], "line")
 
 
 def read_file(source: str, *, header: bool | None = None, split: str = "train") -> FileTable:
@@ -99,8 +109,10 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
     else:
         try:
             found = _read(path, header)
-        except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except DataError:
+            raise
+        except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
+            reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
             raise DataError(
                 f"{source} could not be read: {reason}. Check the file and your rights; get it anew if it is cut off."
             ) from error
@@ -151,8 +163,7 @@ def _from_hub(source: str, load: Callable[[], Any]) -> Any:
     except Exception as error:  # the hub client raises many kinds; all mean that the data cannot be had
         raise DataError(
             f"{source} is not a file here, and could not be loaded from the Hugging Face hub either "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). Check the path, "
-            "or the dataset's name and your connection."
+            f"({type(error).__name__}: {first_line(error)}). Check the path, or the dataset's name and your connection."
         ) from error
 
 
@@ -160,46 +171,31 @@ def _from_hub(source: str, load: Callable[[], Any]) -> Any:
 
 
 def _read(path: Path, header: bool | None) -> FileTable:
-    if not path.exists():
-        raise DataError(f"{path} does not exist. Check the path (looked in {Path.cwd()}).")
-    if path.is_dir():
-        raise DataError(
-            f"{path} is a folder; give a file: {', '.join(ENDINGS)}."
-            + (" It holds a model: the model comes before the data, or after --model." if is_model(path) else "")
-        )
     kind = checked_ending(path)
     if kind == ".parquet":
-        return FileTable(_read_parquet(path), path.name)
-    found = read_delimited(path, header) if kind in (".csv", ".tsv") else read_json(path)
-    if is_compressed(path):
-        found.notes.insert(0, f"{path.name}: compressed by gzip")
+        with pq.ParquetFile(path) as file:
+            read = TextTable(file.read(), True, [], None, {})
+    else:
+        read = read_delimited(path, header) if kind in (".csv", ".tsv") else read_json(path)
+        if is_compressed(path):
+            read.notes.insert(0, f"{path.name}: compressed by gzip")
+    names = Counter(read.table.column_names)
+    odd = [name for name, number in names.items() if number > 1 or "\0" in name]
+    if odd:
+        raise DataError(f"{path.name}: the column name {odd[0]!r} comes twice, or holds a NUL character. Mend it.")
     # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
     state = path.stat()
     fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
-    return FileTable(Dataset(found.table, fingerprint=fingerprint), path.name, *found[1:])
-
-
-def _read_parquet(path: Path) -> Dataset:
-    try:
-        names = Counter(pq.read_schema(path).names)
-        odd = [name for name, number in names.items() if number > 1 or "\0" in name]
-        if odd:
-            raise ValueError(f"the name {odd[0]!r} comes twice, or holds a NUL character. Rename that column.")
-        # A name is taken for a pattern there: "data[1].parquet" would be data1.parquet.
-        dataset = datasets.load_dataset("parquet", data_files=glob.escape(str(path.resolve())), split="train")
-    except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
-        found = str(error.__cause__ or error)
-        if "corresponds to no data" in found or "BatchSize must be greater than 0" in found:
-            raise DataError(f"{path.name} has no rows of data.") from None
-        reason = found.strip().splitlines() or [type(error).__name__]
-        raise DataError(f"{path} could not be read as PARQUET: {reason[-1]}") from error
-    for name, kind in zip(dataset.column_names, dataset.data.table.schema.types, strict=True):
-        plain = _plain_type(kind)
+    dataset = Dataset(read.table, fingerprint=fingerprint)
+    for name, type_ in zip(names, read.table.schema.types, strict=True):
+        plain = _plain_type(type_)
         if plain is not None:
             with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no text stay bytes
                 dataset = dataset.cast_column(name, datasets.Value(plain))
-        _check_column(f"{path.name}: column {name!r}", dataset.data.table[name])
-    return dataset
+    found = FileTable(dataset, path.name, *read[1:])
+    for name in names:
+        _check_column(found, name)
+    return found
 
 
 def _plain_type(kind: pa.DataType) -> str | None:
@@ -213,27 +209,31 @@ def _plain_type(kind: pa.DataType) -> str | None:
     return "string" if any(is_so(kind) for is_so in of_texts) else None
 
 
-def _check_column(label: str, column: pa.ChunkedArray) -> None:
+def _check_column(table: FileTable, name: str) -> None:
     """Raise if texts are no UTF-8, which is noticed only when they are read, or a number is infinite."""
-    start = 1
+    column, start = table.dataset.data.table[name], 0
+    label = f"{table.name}: column {name!r} holds"
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{label} broken values ({first_line(error)}). Write the file anew.") from error
     for chunk in column.chunks:
-        try:
-            chunk.validate(full=True)
-        except pa.ArrowInvalid as error:
-            text = re.search(r"UTF8 .* index (\d+)", str(error))
-            where = f"row {start + int(text[1])}" if text else f"rows {start} to {start + len(chunk) - 1}"
-            raise DataError(f"{label} holds broken values in {where} ({error}). Write the file anew.") from error
         place = _infinite(chunk)
         if place is not None:
-            raise DataError(f"{label} holds an infinite number in row {start + place}. Leave that row out.")
+            where = table.rows_in_words([start + place])
+            raise DataError(
+                f"{label} an infinite number, or one too large, in {where}. Mend it, or leave that row out."
+            )
         start += len(chunk)
 
 
 def _infinite(values: pa.Array) -> int | None:
-    """The first value that is an infinite number, or a list that holds one."""
+    """The first value that is an infinite number, or holds one."""
     if pa.types.is_floating(values.type):
         place = pc.index(pc.is_inf(values), True).as_py()
         return place if place >= 0 else None
+    if pa.types.is_struct(values.type):
+        return min((place for place in map(_infinite, values.flatten()) if place is not None), default=None)
     if any(of(values.type) for of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
         place = _infinite(pc.list_flatten(values))
         return None if place is None else pc.list_parent_indices(values)[place].as_py()

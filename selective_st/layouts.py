@@ -184,21 +184,23 @@ class GradedPairs:
         wanted = max(1, round(len(self) * fraction))
         for together in (by,) if by else _KEPT_TOGETHER:
             clusters = self._clusters(together)
-            part = _drawn(clusters, wanted, seed)
-            if part is not None and (by or together == _KEPT_TOGETHER[-1] or _is_fair(clusters, part, wanted)):
+            sizes = np.bincount(clusters)
+            part = _drawn(clusters, sizes, wanted, seed)
+            is_fair = sizes.max() <= _MOST * len(self) and abs(int(part.sum()) - wanted) <= wanted / 2
+            if len(sizes) > 1 and (by or is_fair or together == _KEPT_TOGETHER[-1]):
                 break
         else:
             what = "group(s) of rows that share a text" if by else "row(s) that differ"
             raise DataError(
-                f"{self.name} has {len(np.unique(clusters))} {what}, too few to set some aside as the {name} split. "
-                "Give the splits as files: --eval-data FILE --test-data FILE."
+                f"{self.name} has {len(sizes)} {what}, too few to set some aside as the {name} split. Give the splits "
+                "as files: --eval-data FILE --test-data FILE."
             )
         parts = [self.dataset.select(np.flatnonzero(rows)) for rows in (~part, part)]
         rest, aside = (GradedPairs(rows, self.name, columns=self.columns) for rows in parts)
-        kept = {"first": ", rows that share the first text together", "either": ", rows that share a text together"}
+        how = f", rows that share {'the first' if by == 'first' else 'a'} text together)" if by else ")"
         note = (
             f"{len(aside):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed {seed}"
-            f"{kept[by] if by else ''}){'' if by else _what_is_shared(together, rest, aside)}"
+            f"{how}{'' if by else _what_is_shared(together, rest, aside)}"
         )
         return replace(rest, notes=[*self.notes, note]), replace(aside, name=f"{name} split of {self.name}")
 
@@ -210,8 +212,7 @@ class GradedPairs:
         first, second = both[: len(self)], both[len(self) :]
         if together == "either":
             return _joined(first, second)
-        sides = np.stack([np.minimum(first, second), np.maximum(first, second)])
-        pairs: Numbers = np.unique(sides, axis=1, return_inverse=True)[1].reshape(-1)
+        pairs: Numbers = np.unique(np.sort([first, second], axis=0), axis=1, return_inverse=True)[1].reshape(-1)
         return pairs if together == "pair" else _joined(first, pairs + len(both))
 
 
@@ -220,15 +221,11 @@ def _joined(some: Numbers, others: Numbers) -> Numbers:
     size = int(max(some.max(), others.max())) + 1
     graph = scipy.sparse.coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
     found: Any = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][some]
-    joined: Numbers = np.unique(found, return_inverse=True)[1]
-    return joined
+    return _numbered(found)
 
 
-def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | None:
-    """Rows of random clusters, about as many as are wanted; None where a single cluster holds all."""
-    sizes = np.bincount(clusters)
-    if len(sizes) < 2:
-        return None
+def _drawn(clusters: Numbers, sizes: Numbers, wanted: int, seed: int) -> NDArray[np.bool_]:
+    """Rows of random clusters, about as many as are wanted, but never all."""
     order = np.random.RandomState(seed).permutation(len(sizes))
     taken: list[int] = []
     missing = wanted
@@ -239,32 +236,23 @@ def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | Non
     return np.isin(clusters, taken or [order[np.argmin(sizes[order])]])
 
 
-def _is_fair(clusters: Numbers, part: NDArray[np.bool_], wanted: int) -> bool:
-    """Whether a part drawn of clusters is as large as wanted, and no cluster holds most rows."""
-    return np.bincount(clusters).max() <= _MOST * len(part) and abs(int(part.sum()) - wanted) <= wanted / 2
-
-
 def _what_is_shared(together: str, rest: GradedPairs, part: GradedPairs) -> str:
     """How much a part has in common with the rest, for people."""
     known = {*rest.sentences1, *rest.sentences2}
-    shared = [{*texts} & known for texts in zip(part.sentences1, part.sentences2, strict=True)]
-    rows = sum(map(bool, shared))
+    rows = sum(bool({*texts} & known) for texts in zip(part.sentences1, part.sentences2, strict=True))
     if not rows:
         return "; none of their texts is in the rest"
-    kept = "rows with the same first text, and equal and mirrored pairs," if together == "first text" else ""
+    kept = "rows with the same first text, and " if together == "first text" else ""
     return (
-        f"; {kept or 'equal and mirrored pairs'} are kept together, but the rows share too many texts to keep each on "
-        f"one side: {rows:,} of the rows set aside ({rows / len(part):.0%}) hold a text of the rest"
+        f"; {kept}equal and mirrored pairs{kept and ','} are kept together, but the rows share too many texts to keep "
+        f"each on one side: {rows:,} of the rows set aside ({rows / len(part):.0%}) hold a text of the rest"
     )
 
 
-def _numbered(texts: Sequence[str]) -> Numbers:
-    """For each text its number among the different ones, in order.
-
-    `np.unique` gives the same, but takes the room of the longest text for each.
-    """
-    numbers = {text: number for number, text in enumerate(sorted(set(texts)))}
-    return np.array([numbers[text] for text in texts], dtype=np.intp)
+def _numbered(values: Sequence[Any]) -> Numbers:
+    """For each value its number among the different ones, in order; as objects, long texts take no more room."""
+    numbers: Numbers = np.unique(np.asarray(values, dtype=object), return_inverse=True)[1].reshape(-1)
+    return numbers
 
 
 def as_pairs(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -305,21 +293,20 @@ def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: f
     for group in groups:
         positives, others = _parted(group, positive_from)
         positives = positives[: list_size - 1]
-        lists.append([*positives, *others[: list_size - len(positives)]])
-    sizes = list(map(len, lists))
-    rows: list[tuple[Any, ...]] = []
-    for group, chosen in zip(groups, lists, strict=True):
-        missing = max(sizes) - len(chosen)
-        labels = [*(group.labels[i] for i in chosen), *[math.nan] * missing]
-        rows.append((group.anchor, *(group.others[i] for i in chosen), *[""] * missing, labels))
-    names = ("anchor", *(f"doc_{k + 1}" for k in range(max(sizes))), "label")
-    left_out = sum(len(group.others) for group in groups) - sum(sizes)
+        chosen = [*positives, *others[: list_size - len(positives)]]
+        lists.append((group.anchor, [group.others[i] for i in chosen], [group.labels[i] for i in chosen]))
+    sizes = [len(labels) for *_, labels in lists]
+    longest, count = max(sizes), sum(sizes)
+    rows = [
+        (anchor, *texts, *[""] * (longest - len(texts)), [*labels, *[math.nan] * (longest - len(texts))])
+        for anchor, texts, labels in lists
+    ]
+    names = ("anchor", *(f"doc_{place}" for place in range(1, longest + 1)), "label")
+    note = f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {longest} candidates, {count:,} in all"
+    left_out = sum(len(group.others) for group in groups) - count
     long = sum(len(group.others) > list_size for group in groups)
-    notes.append(
-        f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {max(sizes)} candidates, {sum(sizes):,} in all"
-        + (f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else "")
-    )
-    return Examples(of_rows(names, rows), "lists", notes)
+    more = f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else ""
+    return Examples(of_rows(names, rows), "lists", [*notes, note + more])
 
 
 def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -341,25 +328,22 @@ def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from
         DataError: If there is no text with candidates of different labels.
     """
     groups, notes = _comparable_groups(pairs, by, "triplets")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     possible = 0
     for group in groups:
         labels = group.labels
         possible += (len(labels) ** 2 - sum(number**2 for number in Counter(labels).values())) // 2
-        parts = [part[:list_size] for part in _parted(group, positive_from)]
-        chosen = [(i, place) for part in parts for place, i in enumerate(part)]
-        found = [
-            (labels[low] - labels[high], (b - a) % len(parts[1]), high, low)
-            for (high, a), (low, b) in itertools.permutations(chosen, 2)
+        positives, others = (part[:list_size] for part in _parted(group, positive_from))
+        places = [*enumerate(positives), *enumerate(others)]
+        found = sorted(
+            (labels[low] - labels[high], (b - a) % len(others), place, high, low)
+            for place, ((a, high), (b, low)) in enumerate(itertools.permutations(places, 2))
             if labels[high] > labels[low] + _TIE
-        ]
-        found.sort(key=lambda entry: entry[:2])
-        rows += [(group.anchor, group.others[high], group.others[low]) for _, _, high, low in found[:list_size]]
-    notes.append(
-        f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
-        + (f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else "")
-    )
-    return _examples(("anchor", "positive", "negative"), rows, "triplets", notes)
+        )
+        rows += [(group.anchor, group.others[high], group.others[low]) for *_, high, low in found[:list_size]]
+    note = f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
+    left_out = f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else ""
+    return _examples(("anchor", "positive", "negative"), rows, "triplets", [*notes, note + left_out])
 
 
 def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -381,11 +365,10 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
         DataError: If no label is high enough.
     """
     least = positive_from - _TIE
-    candidates = {group.anchor: _without_repeats(group) for group in pairs.groups(by)} if by else {}
-    negatives = {
-        anchor: [text for text, label in zip(group.others, group.labels, strict=True) if label < least]
-        for anchor, group in candidates.items()
-    }
+    negatives: dict[str, list[str]] = {}
+    for group in map(_without_repeats, pairs.groups(by) if by else ()):
+        candidates = zip(group.others, group.labels, strict=True)
+        negatives[group.anchor] = [text for text, label in candidates if label < least]
     best: dict[tuple[str, str], float] = {}
     for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
         best[first, second] = max(label, best.get((first, second), label))
@@ -400,17 +383,17 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
             f"{pairs.name}: no pair has a label of at least {positive_from:g} (they go from {min(pairs.scores):g} to "
             f"{max(pairs.scores):g}), so there is no positive. Lower --positive-from, or mend --score-range."
         )
-    note = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
+    names = ["anchor", "positive", "negative"]
     complete = [row for row in rows if len(row) > 2]
     left_out = len(rows) - len(complete)
-    names: tuple[str, ...] = ("anchor", "positive", "negative")
     if len(complete) >= _ENOUGH_NEGATIVES * len(rows):
-        note += "; each with a hard negative, a candidate of the same text with a lower label"
-        note += f" ({left_out:,} without one left out)" if left_out else ""
+        how = "; each with a hard negative, a candidate of the same text with a lower label"
+        how += f" ({left_out:,} without one left out)" if left_out else ""
     else:
         some = f"only {len(complete):,} of them have" if complete else "none of them has"
-        note += f", without hard negatives: {some} a candidate of the same text with a lower label"
+        how = f", without hard negatives: {some} a candidate of the same text with a lower label"
         complete, names = [row[:2] for row in rows], names[:2]
+    note = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives{how}"
     if len(best) < len(pairs):
         note += f"; {_count(len(pairs) - len(best), 'repeated pair')} taken once, with the highest label"
     return _examples(names, complete, "positives", [note])
@@ -440,10 +423,9 @@ def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[li
     equal = len(merged) - single - len(groups)
     repeats = sum(len(group.others) for group in pairs.groups(by)) - sum(len(group.others) for group in merged)
     side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
-    left_out = [f"{single:,} with a single candidate"] * bool(single)
-    left_out += [f"{equal:,} whose labels are all equal"] * bool(equal)
-    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}"
-    note += f"; left out: {', '.join(left_out)}" if left_out else ""
+    counts = {"with a single candidate": single, "whose labels are all equal": equal}
+    left_out = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}{left_out and f'; left out: {left_out}'}"
     note += f"; {_count(repeats, 'repeated candidate')} taken once, with the highest label" if repeats else ""
     if not groups:
         raise DataError(

@@ -100,59 +100,58 @@ def score_file(
         ScoredFile(rows=1000, matches=37, ...)
     """
     whole_number("score_file", "batch_size", batch_size, least=1)
-    _check_devices(devices)
+    for device in devices:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"--devices {device}: no such device here. Say --devices cpu") from error
     cut = ScoreThreshold(threshold, gold=threshold) if isinstance(threshold, (int, float)) else threshold
     mend = 'Write threshold=0.85, or threshold=load_threshold("model").'
     instance_of("score_file", "threshold", cut, (ScoreThreshold, type(None)), mend)
     for name, given in (("file", file), ("output", output)):
         instance_of("score_file", name, given, (str, os.PathLike), f'Write {name}="pairs.csv".')
-    if not (callable(model) or hasattr(model, "encode") or hasattr(model, "predict")):
+    is_loaded = hasattr(model, "encode") or hasattr(model, "predict")
+    if not is_loaded and not callable(model):
         raise TypeError(
             f'score_file: model must be a model, or load one, got {model!r}. Write SentenceTransformer("model").'
         )
     path = Path(file).expanduser()
     source = open_rows(path, header)
     added = _added(source, Path(output), names)[: 1 if cut is None else 2]
-    place = Output(
-        Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=partial(_is_scored, names=added)
-    )
+    recognise = partial(_is_scored, names=added)
+    place = Output(Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=recognise)
     texts = source.text_columns(columns)
     count = Counter(map(_is_filled, source.pairs(texts)))  # a fault in the last row shows before any work
-    rows, filled = count[True] + count[False], count[True]
+    rows, filled = count.total(), count[True]
     if not filled:
-        raise DataError(f"{path.name} has no row with two texts in {' and '.join(source.names[at] for at in texts)}.")
+        raise DataError(f"{path.name} has no row with two texts in {' and '.join(texts)}.")
     with place:
-        loaded = model if hasattr(model, "encode") or hasattr(model, "predict") else model()
+        loaded = model if is_loaded else model()
         first = [pair[0] for pair in itertools.islice(source.pairs(texts), WINDOW)]
         encoding, notes = _encoding(loaded, cut, as_queries, first)
         state = place.state(_key(path, (texts, header, WINDOW, encoding), loaded))
-        scores = _Scores(state.folder / "scores")
-        resumed = done = scores.keep_windows()
-        with _pool(loaded, devices) as pool:
+        kept = state.folder / "scores"
+        with kept.open("ab") as file_of_scores, _pool(loaded, devices) as pool:
+            resumed = done = file_of_scores.tell() // (8 * WINDOW) * WINDOW  # whole windows
+            file_of_scores.truncate(8 * done)
             pairs = itertools.islice(source.pairs(texts), done, None)
             while window := list(itertools.islice(pairs, WINDOW)):
                 state.says = f"{done:,} scores are kept" if done else ""
                 on_rows(done, rows)
-                scores.append(_scores(loaded, window, encoding, batch_size, pool))
+                found = _scores(loaded, window, encoding, batch_size, pool)
+                file_of_scores.write(found.astype("<f8").tobytes())
+                file_of_scores.flush()
+                os.fsync(file_of_scores.fileno())
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
-        with scores.path.open("rb") as kept:
-            source.write(place.new, added, partial(_columns, kept, cut))
-        matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
-        warning = "" if cut is None else _unlike(cut, scores)
+        with kept.open("rb") as scores:
+            source.write(place.new, added, partial(_columns, scores, cut))
+        matches, warning = (None, "") if cut is None else _decided(cut, kept)
         place.publish()
     notes += [f"{resumed:,} scores of an interrupted run were taken over"] if resumed else []
     notes += [f"{rows - filled:,} rows have no score, as a text is missing or empty"] if filled < rows else []
     return ScoredFile(rows, matches, resumed, [*source.notes, *notes], warning)
-
-
-def _check_devices(devices: Sequence[str]) -> None:
-    for device in devices:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"--devices {device}: no such device here. Say --devices cpu") from error
 
 
 def _added(source: RowFile, output: Path, names: Sequence[str]) -> list[str]:
@@ -245,59 +244,32 @@ def add_weights(digest: Any, model: Any) -> None:
             digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
-class _Scores:
-    """The scores of a file so far, on the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.touch()
-
-    def keep_windows(self) -> int:
-        """Cut off what does not fill a window, and say how many scores are left."""
-        rows = self.path.stat().st_size // (8 * WINDOW) * WINDOW
-        os.truncate(self.path, 8 * rows)
-        return rows
-
-    def append(self, scores: Floats) -> None:
-        """Add the scores of a window."""
-        with self.path.open("ab") as file:
-            file.write(scores.astype("<f8").tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def chunks(self) -> Iterator[Floats]:
-        """All scores, a part at a time."""
-        with self.path.open("rb") as file:
-            while len(part := np.fromfile(file, "<f8", _CHUNK)):
-                yield part
-
-
-def _columns(file: BinaryIO, cut: ScoreThreshold | None, rows: int) -> list[pa.Array]:
+def _columns(scores: BinaryIO, cut: ScoreThreshold | None, rows: int) -> list[pa.Array]:
     """The scores of the next rows, and the decisions where there is a threshold."""
-    scores = np.fromfile(file, "<f8", rows)
-    unknown = np.isnan(scores)
-    found = [scores] if cut is None else [scores, cut.is_found(scores)]
-    return [pa.array(values, mask=unknown) for values in found]
+    found = np.fromfile(scores, "<f8", rows)
+    columns = [found] if cut is None else [found, cut.is_found(found)]
+    return [pa.array(values, mask=np.isnan(found)) for values in columns]
 
 
-def _unlike(cut: ScoreThreshold, scores: _Scores) -> str:
-    """Where the scores are distributed unlike those that a threshold was chosen on, by their distribution functions."""
+def _decided(cut: ScoreThreshold, scores: Path) -> tuple[int, str]:
+    """How many scores match, and where they are distributed unlike those that the threshold was chosen on."""
     quantiles = np.asarray(cut.quantiles)
-    if quantiles.size < 2:
-        return ""
     values = np.unique(quantiles)
-    expected = (np.searchsorted(quantiles, values, side="right") - 1) / (quantiles.size - 1)
-    below, count = np.zeros(len(values)), 0
-    for chunk in scores.chunks():
-        known = np.sort(chunk[~np.isnan(chunk)])
-        below += np.searchsorted(known, values + TIE, side="right")
-        count += len(known)
+    matches, below, count = 0, np.zeros(len(values)), 0
+    with scores.open("rb") as file:
+        while len(part := np.fromfile(file, "<f8", _CHUNK)):
+            matches += int(cut.is_found(part).sum())
+            known = np.sort(part[~np.isnan(part)])
+            below += np.searchsorted(known, values + TIE, side="right")
+            count += len(known)
+    if len(quantiles) < 2:
+        return matches, ""
+    expected = (np.searchsorted(quantiles, values, side="right") - 1) / (len(quantiles) - 1)
     share = below / count
-    place = int(np.argmax(np.abs(share - expected)))
-    chance = _CHANCE * math.sqrt(1 / count + 1 / (cut.pairs or count))
-    if abs(share[place] - expected[place]) <= _UNLIKE + chance:
-        return ""
-    return (
+    place = int(np.argmax(np.abs(share - expected)))  # of the two distribution functions
+    if abs(share[place] - expected[place]) <= _UNLIKE + _CHANCE * math.sqrt(1 / count + 1 / (cut.pairs or count)):
+        return matches, ""
+    return matches, (
         f"these scores are unlike those of {cut.chosen_on or 'the validation split'}, on which the threshold was "
         f"chosen: {share[place]:.0%} of them are at most {values[place]:.2f}, there {expected[place]:.0%}. What it "
         "reached there may not hold here: choose it anew on labelled pairs like these, with choose_threshold and "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,9 +66,7 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
     Returns:
         The number of each text that says one so, and whether some of the others say one in another way.
     """
-    found: dict[str, float] = {}
-    together: dict[str, float] = {}
-    best = 0
+    found, together = dict[str, float](), dict[str, float]()
     for way in _WAYS:
         if len(found) == len(counts):
             break
@@ -76,9 +75,7 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
             read = {text: number for text, number in read.items() if "," not in text}
         if way in ("counted", "prefixed") and len({re.sub(r"[\d\W_]", "", text.casefold())[:3] for text in read}) > 1:
             continue  # 4 kg and 3 days are no numbers of one kind
-        share = sum(counts[text] for text in read)
-        if share > best:
-            found, best = read, share
+        found = max(found, read, key=lambda texts: sum(counts[text] for text in texts))
         together = {**read, **together}
     if len(together) > len(found) and all(0 <= number <= 1 for number in together.values()):
         return together, False
@@ -88,9 +85,10 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
 def _list(text: str) -> list[float] | None:
     """Several numbers in one text: `[3, 4, 5]`, `3; 4; 5`, `3|4|5` or `3, 4, 5`."""
     if not text.startswith("["):
-        parts = re.split(r"\s*[;|]\s*|,\s+", text)
-        numbers = [_number("plain", part.strip()) for part in parts]
-        return [number for number in numbers if number is not None] if len(parts) > 1 and None not in numbers else None
+        numbers = [_number("plain", part.strip()) for part in re.split(r"\s*[;|]\s*|,\s+", text)]
+        return (
+            [number for number in numbers if number is not None] if len(numbers) > 1 and None not in numbers else None
+        )
     try:
         values = json.loads(re.sub(r"\bnan\b", "null", text, flags=re.IGNORECASE))
     except ValueError:
@@ -118,6 +116,7 @@ _WORDS = json.loads(files("selective_st").joinpath("written.json").read_text("ut
 _MISSING, _YES, _NO, _PLAIN, _MAYBE, _NOT = (
     _set(_WORDS[name]) for name in ("missing", "yes", "no", "plain", "maybe", "not")
 )
+_SAID = {**dict.fromkeys(_MAYBE, 0.5), **dict.fromkeys(_YES, 1.0), **dict.fromkeys(_NO, 0.0)}
 _LETTERS: dict[str, str] = _WORDS["letters"]
 _NEGATIONS = (*(f"{word} " for word in _NOT), *_WORDS["not_prefixes"])
 _MODIFIERS = {float(strength): _set(words) for strength, words in _WORDS["modifiers"].items()}
@@ -133,9 +132,8 @@ def _rests(key: str, modifiers: Iterable[str]) -> set[str]:
 
 def _relation(key: str) -> float | None:
     """How far a word says that two texts belong together: 1 for yes, 0 for no, between them for less than yes."""
-    for number, words in ((0.0, _NO), (1.0, _YES), (0.5, _MAYBE)):
-        if key in words:
-            return number
+    if key in _SAID:
+        return _SAID[key]
     if any(key.startswith(negation) and key[len(negation) :] in _YES for negation in _NEGATIONS):
         return 0.0
     for strength, modifiers in _MODIFIERS.items():
@@ -233,11 +231,11 @@ def read_written(counts: Mapping[str, int]) -> Written:
         >>> read_written({"sports": 4, "politics": 3}).kind
         'classes'
     """
-    stripped: dict[str, int] = {}
+    stripped: Counter[str] = Counter()
     for text, count in counts.items():
-        if text.strip():
-            stripped[text.strip()] = stripped.get(text.strip(), 0) + count
-    total = sum(stripped.values())
+        stripped[text.strip()] += count
+    del stripped[""]
+    total = stripped.total()
     lists = {text: several for text in stripped if (several := _list(text)) is not None}
     numbers, in_several_ways = _numbers(stripped)
     if len(lists) * 2 >= len(stripped) and len(lists) > len(numbers):

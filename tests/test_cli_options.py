@@ -513,7 +513,7 @@ class TestRows:
         assert "2 row(s) (lines 5, 9)" in messages["empty-text"]
         assert "1 row(s) (line 33)" in messages["label-range"]
         result = run("train", path, "--output", tmp_path / "model")
-        assert "the text in column 'sentence2' is empty in lines 5, 9." in text(result)
+        assert "column 'sentence2' must hold texts, but lines 5, 9 hold(s)" in text(result)
 
     def test_rows_without_lines_count_from_one(self, tmp_path: Path) -> None:
         path = tmp_path / "data.parquet"
@@ -521,7 +521,7 @@ class TestRows:
         Dataset.from_dict({"a": FIRST, "b": second, "score": [s / 5 for s in SCORES]}).to_parquet(str(path))
         checked = found("check", path, "--loss", "CosineSimilarityLoss")
         assert "(row 5)" in checked["findings"][0]["message"]
-        assert "empty in row 5." in text(run("train", path, "--output", tmp_path / "model"))
+        assert "must hold texts, but row 5 hold(s)" in text(run("train", path, "--output", tmp_path / "model"))
 
 
 # --- Names of losses --------------------------------------------------------------------------------------------------

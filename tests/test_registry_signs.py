@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset
 
@@ -191,20 +190,3 @@ def test_a_finding_says_which_part_of_its_message_names_rows() -> None:
     [finding] = check_dataset(_pairs("score", float("inf"), 0.5, 0.2), "CoSENTLoss").errors
     assert finding.rows_shown == "(0, 3, 6, 9, 12, ...)"
     assert finding.rows_shown in finding.message
-
-
-@pytest.mark.parametrize(
-    ("texts", "labels", "found"),
-    [
-        ([["a", "a", "b", "b"]], [1, 0, 1, 1], [("a", 2, 0)]),
-        ([["a", None, "a", None]], [1.0, 0.0, None, 1.0], []),
-        ([["x", "a", "a", "a"]], ["no", "yes", "no", "yes"], [("a", 3, 1)]),
-        ([["a", "a", "b"], ["c", "c", "c"]], [True, False, True], [("a", "c", 2, 0)]),
-    ],
-)
-def test_the_same_texts_with_different_labels(texts: list[Any], labels: list[Any], found: list[Any]) -> None:
-    from selective_st.registry.choice import differing
-
-    columns = [pa.chunked_array([column]) for column in texts]
-    rows = differing(columns, pa.chunked_array([labels])).to_pylist()
-    assert [tuple(row.values()) for row in rows] == found

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import pyarrow.compute as pc
 from datasets import Dataset
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers
+from selective_st.data import check_scale, named_columns, numbers_in, read_pairs
 from selective_st.errors import DataError, literal
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType
-from selective_st.registry.choice import are_labelled_pairs, differing, first_choice, suggestions_for, with_choice
+from selective_st.registry.choice import are_labelled_pairs, first_choice, suggestions_for, with_choice
 from selective_st.registry.code import table_line
 from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, format_of
@@ -127,25 +125,25 @@ class Source:
     def conflicts(self) -> str:
         """What to say of rows that hold the same texts with different labels; empty where there are none."""
         label, inputs = self.format.label_column, self.format.inputs
-        nested = (_is_nested(self.dataset, name) for name in (label, *inputs) if name)
-        if label is None or not inputs or any(nested):
+        features = self.dataset.features
+        if label is None or isinstance(features[label], (list, dict)) or hasattr(features[label], "feature"):
+            return ""  # no label, or a List, which was a Sequence before datasets 4
+        if not inputs or any(getattr(features[name], "dtype", "") not in ("string", "large_string") for name in inputs):
             return ""
-        *texts, labels = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
-        if len(inputs) == 2 and self.format.label in ("similarity", "binary"):  # then a pair's order does not count
-            texts = [of(*texts, skip_nulls=False) for of in (pc.min_element_wise, pc.max_element_wise)]
-        found = differing(texts, labels)
-        if not len(found):
+        in_order = len(inputs) != 2 or self.format.label not in ("similarity", "binary")
+        first: dict[tuple[str, ...], dict[Any, int]] = {}  # by texts, the first row of each label
+        for row, (*texts, given) in enumerate(zip(*(self.dataset[name] for name in (*inputs, label)), strict=True)):
+            if None not in (*texts, given) and given == given:
+                first.setdefault(tuple(texts if in_order else sorted(texts)), {}).setdefault(given, row)
+        found = [rows for rows in first.values() if len(rows) > 1]
+        if not found:
             return ""
-        shown = []
-        for example in found.slice(0, _SHOWN_CONFLICTS).to_pylist():
-            alike = (pc.equal(column, example[str(place)]) for place, column in enumerate(texts))
-            first: dict[Any, int] = {}  # row of each label
-            for row in pc.indices_nonzero(functools.reduce(pc.and_, alike)).to_pylist():
-                first.setdefault(labels[row].as_py(), row)
-            first.pop(None, None)
-            shown.append(f"{row_numbers(self.table, [*first.values()])}: {', '.join(map(str, first))}")
-        what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
+        shown = [
+            f"{self.table.rows_in_words([*rows.values()])}: {', '.join(map(str, rows))}"
+            for rows in found[:_SHOWN_CONFLICTS]
+        ]
         examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
+        what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
         return (
             f"{self.table.name}: {what} with different labels ({examples}): one is wrong, or the texts do not tell it"
         )
@@ -400,11 +398,6 @@ def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
     return replace(source, dataset=dataset, format=format_of(*tables(dataset)), steps=(*source.steps, step))
-
-
-def _is_nested(dataset: Dataset, column: str) -> bool:
-    feature = dataset.features[column]
-    return isinstance(feature, (list, dict)) or hasattr(feature, "feature")  # List, or Sequence before datasets 4
 
 
 def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:

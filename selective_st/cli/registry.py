@@ -268,12 +268,10 @@ def _refused(source: Source, report: CheckReport) -> CheckReport:
 
 def _in_file(source: Source, finding: Finding) -> Finding:
     """A finding that names rows as people find them in the file."""
-    from selective_st.data import row_numbers
-
     if not finding.rows:
         return finding
     more = ", ..." if finding.count is not None and finding.count > len(finding.rows) else ""
-    said = f"({row_numbers(source.table, finding.rows)}{more})"
+    said = f"({source.table.rows_in_words(finding.rows)}{more})"
     if finding.rows_shown not in finding.message:
         return replace(finding, message=f"{finding.message} {said}")
     return replace(finding, message=finding.message.replace(finding.rows_shown, said, 1))

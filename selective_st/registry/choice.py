@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from selective_st.catalog import (
@@ -281,25 +279,6 @@ def command_of(suggestion: Suggestion) -> Trainable | None:
     label = "similarity" if suggestion.row.label == "binary" else suggestion.row.label
     wanted = (suggestion.loss, suggestion.row.shape, label)
     return next((known for known in TRAINABLE if (known.loss, known.shape, known.label) == wanted), None)
-
-
-def differing(texts: Sequence[pa.ChunkedArray], labels: pa.ChunkedArray) -> pa.Table:
-    """Where the same texts stand with different labels.
-
-    Args:
-        texts: For each place the texts of all rows.
-        labels: Their labels. Rows where something is missing do not count.
-
-    Returns:
-        For each such group of rows its texts ("0", "1", ...), how many rows it has, and which is its first.
-    """
-    names = [str(place) for place in range(len(texts))]
-    rows = pa.array(np.arange(len(labels)))
-    table = pa.table([*texts, labels, rows], [*names, "label", "row"]).drop_null()
-    wanted = [("label", "count_distinct"), ("row", "count"), ("row", "min")]
-    groups = table.group_by(names, use_threads=False).aggregate(wanted)
-    groups = groups.filter(pc.greater(groups["label_count_distinct"], 1)).sort_by("row_min")
-    return groups.select([*names, "row_count", "row_min"]).rename_columns([*names, "rows", "first"])
 
 
 # --- Of a format ------------------------------------------------------------------------------------------------------
