@@ -564,7 +564,7 @@ class TestBadInput:
         queries, lists = ["a", "b"], [list(torch.rand(3)), list(torch.rand(2))]
         labels = [torch.rand(3), torch.rand(2)]
         assert loss([queries, lists], labels).isfinite()
-        with pytest.raises(ValueError, match="row 1 of the batch has 2 documents and 3 label"):
+        with pytest.raises(ValueError, match=r"row 1 of the batch has 3 label.* for 2"):
             loss([queries, lists], [torch.rand(3), torch.rand(3)])
         with pytest.raises(ValueError, match="labels must hold a list for each of the 2 rows, got 1"):
             loss([queries, lists], labels[:1])
@@ -590,7 +590,7 @@ class TestBadInput:
 
     def test_columns_with_labels_of_different_lengths(self) -> None:
         loss = ours.SelectiveListwiseLoss(ScoresGiven())
-        with pytest.raises(ValueError, match="row 1 of the batch has 3 labels as the first row and 2 label"):
+        with pytest.raises(ValueError, match=r"row 1 of the batch has 2 label.* for 3"):
             loss([["a", "b"], *(list(torch.rand(2)) for _ in range(3))], [torch.rand(3), torch.rand(2)])
 
     def test_labels_beyond_the_scores(self) -> None:

@@ -20,17 +20,8 @@ from selective_st.functional import in_batch_matching_loss
 from selective_st.functional._common import at_least_single, dense, without_autocast
 from selective_st.functional._in_batch_common import SimilarityMatrix
 from selective_st.links import ConstantLink, Link, high_scores
-from selective_st.losses._common import (
-    POSITIVE,
-    flat_link,
-    is_cosine,
-    is_dot_product,
-    optional,
-    said,
-    setting,
-    tensor_of,
-    whole,
-)
+from selective_st.losses import _common as common
+from selective_st.losses import _settings as settings
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import AllSimilarities
@@ -43,13 +34,13 @@ class BlockwiseSimilarities(AllSimilarities):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_cosine(self.similarity_fct) and not is_dot_product(self.similarity_fct):
-            raise ValueError(said("cosine_or_dot", self.owner, got=getattr(self.similarity_fct, "__name__", "another")))
+        if not common.is_cosine(self.similarity_fct) and not common.is_dot_product(self.similarity_fct):
+            raise ValueError(self.said("cosine_or_dot", got=getattr(self.similarity_fct, "__name__", "another")))
 
     def units(self, embeddings: Tensor) -> Tensor:
         """Embeddings whose dot products are the scores."""
         embeddings = at_least_single(dense(embeddings))
-        return normalize(embeddings, dim=-1) if is_cosine(self.similarity_fct) else embeddings
+        return normalize(embeddings, dim=-1) if common.is_cosine(self.similarity_fct) else embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +55,9 @@ class TeacherEmbeddings(Calibrated):
 
     columns = range(1, sys.maxsize)
     columns_said = "columns_of_scores"
-    temperature: float = setting(POSITIVE, 1.0)
-    teacher_temperature: Any = setting(optional(POSITIVE), None)
-    block_size: int | None = setting(optional(whole), None)
+    temperature: float = settings.positive(1.0)
+    teacher_temperature: Any = settings.positive(None)
+    block_size: int | None = settings.whole(None)
 
     @override
     def __post_init__(self) -> None:
@@ -75,19 +66,14 @@ class TeacherEmbeddings(Calibrated):
             self._settle(calibration_link=link if self.space.range.high <= 1 else link.linear_outside(None, 1.0))
         super().__post_init__()
 
-    @override
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        raise NotImplementedError  # it is a loss of embeddings
-
     @named(queries="embeddings", teacher_queries="labels", teacher_documents="labels", target="labels")
     def loss_of_embeddings(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """The loss of the first column with the others, or of a single column with itself."""
         alone = len(student) == 1
+        sides = [(one[0], one[0] if alone else torch.cat(list(one[1:]))) for one in (student, teacher)]
         return in_batch_matching_loss(
-            student[0],
-            student[0] if alone else torch.cat(list(student[1:])),
-            teacher[0],
-            teacher[0] if alone else torch.cat(list(teacher[1:])),
+            *sides[0],
+            *sides[1],
             self.link,
             self.temperature,
             calibration=self.calibration,
@@ -162,7 +148,7 @@ class SelectiveEmbedDistillLoss(Loss):
     scorer_type = BlockwiseSimilarities
     objective_type = TeacherEmbeddings
 
-    default_link = staticmethod(flat_link)
+    default_link = staticmethod(common.flat_link)
 
     @constructor
     def __init__(
@@ -185,7 +171,7 @@ class SelectiveEmbedDistillLoss(Loss):
         columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
         self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
-            raise ValueError(said("no_row_weights", type(self).__name__))
+            raise ValueError(common.said("no_row_weights", type(self).__name__))
         teacher = self._teacher(labels, columns, rows)
         with without_autocast(embeddings[0].device.type):
             units = self.scorer.units
@@ -196,17 +182,14 @@ class SelectiveEmbedDistillLoss(Loss):
     def _teacher(self, labels: Any, columns: int, rows: int) -> list[Tensor]:
         """The teacher's embeddings, one tensor a column."""
         owner = type(self).__name__
-        if isinstance(labels, (list, tuple)) and labels and all(isinstance(one, Tensor) for one in labels):
-            shapes = [tuple(one.shape) for one in labels]
-            if len(set(shapes)) > 1:
-                facts = {"rows": rows, "columns": columns, "dtype": labels[0].dtype, "got": shapes}
-                raise ValueError(said("teacher_embeddings", owner, **facts))
-            labels = torch.stack(list(labels), 1)
-        labels = tensor_of(owner, labels)
-        fits = labels.dim() == 2 or (labels.dim() == 3 and labels.shape[1] == columns)
-        if not fits or len(labels) != rows or not labels.is_floating_point() or not labels.shape[-1]:
-            facts = {"rows": rows, "columns": columns, "dtype": labels.dtype, "got": tuple(labels.shape)}
-            raise ValueError(said("teacher_embeddings", owner, **facts))
-        if not bool(labels.isfinite().all()):
-            raise ValueError(said("teacher_not_finite", owner))
-        return [labels] * columns if labels.dim() == 2 else list(labels.unbind(1))
+        given = [common.tensor_of(owner, one) for one in (labels if isinstance(labels, (list, tuple)) else [labels])]
+        teacher = given
+        if isinstance(labels, Tensor):
+            teacher = list(labels.unbind(1)) if labels.dim() == 3 else given * columns
+        fits = len(teacher) == columns and all(one.shape == teacher[0].shape for one in teacher)
+        if not fits or teacher[0].dim() != 2 or len(teacher[0]) != rows or not teacher[0].numel():
+            got = [tuple(one.shape) for one in given]
+            raise ValueError(common.said("teacher_embeddings", owner, rows=rows, columns=columns, got=got))
+        if not all(one.is_floating_point() and bool(one.isfinite().all()) for one in teacher):
+            raise ValueError(common.said("teacher_not_finite", owner, dtype=teacher[0].dtype))
+        return teacher

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -19,22 +19,8 @@ from selective_st._caller import named
 from selective_st.functional import matching_loss, order_loss
 from selective_st.functional.order import LogSumExp
 from selective_st.links import ConstantLink, IdentityLink, Link
-from selective_st.losses._common import (
-    NONNEGATIVE,
-    POSITIVE,
-    SimilarityFunction,
-    a_link,
-    check_label_range,
-    check_positive_link,
-    flat_link,
-    optional,
-    said,
-    sentence,
-    setting,
-    tensor_of,
-    whole,
-    without_weight,
-)
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import SimilarityFunction, flat_link, sentence, tensor_of, without_weight
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated, Targets
 
@@ -53,52 +39,47 @@ class Order(Calibrated):
 
     columns = range(2, sys.maxsize)
     columns_said = "columns_of_scores"
-    scale: float = setting(POSITIVE, 20.0)
-    weight_link: Link | None = setting(optional(a_link), None)
-    calibration: float = setting(NONNEGATIVE, 0.0)
+    scale: float = settings.positive(20.0)
+    weight_link: Link | None = settings.link(None)
+    calibration: float = settings.nonnegative(0.0)
     gather_across_devices: bool = False
     discounts: bool = False
-    k: int | None = setting(optional(whole), None)
-    _straight_weight: Link | None = field(init=False, compare=False, repr=False)
+    k: int | None = settings.whole(None)
+    _straight_weight: Link | None = settings.found()
 
     @override
     def __post_init__(self) -> None:
         if self.calibration_link is None and isinstance(self.link, ConstantLink):
             if self.calibration and self.space.range.low == -math.inf:
-                raise ValueError(said("no_calibration_link", self.owner, space=self.space.name))
+                raise ValueError(self.said("no_calibration_link", space=self.space.name))
             self._settle(calibration_link=IdentityLink())
         super().__post_init__()
         if isinstance(self.weight_link, ConstantLink):
-            raise ValueError(said("flat_weight_link", self.owner, link=repr(self.weight_link)))
-        if self.calibration:
-            self._settle(_ranges=self.space.ranges())
-        self._settle(is_simple=self.is_simple and self.link._lowest_value >= 0)
-        self._settle(_straight_weight=self.weight_link and without_weight(self.weight_link))
+            raise ValueError(self.said("flat_weight_link", link=repr(self.weight_link)))
+        self._settle(
+            _ranges=self.space.ranges() if self.calibration else (),
+            is_simple=self.is_simple and self.link._lowest_value >= 0,
+            _straight_weight=self.weight_link and without_weight(self.weight_link),
+        )
 
     @override
     def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
-        if len(shape) == 2 and (labels is None or tensor_of(self.owner, labels).dim() == 1):
-            return Targets(self._of_pairs(labels, *shape))
-        return super().targets_of(labels, shape)
-
-    def _of_pairs(self, labels: Tensor | None, rows: int, documents: int) -> Tensor:
-        """The labels of positives and negatives as pairs, column by column: 1 and 0, as `AnglELoss` has them."""
-        positive = torch.ones(rows) if labels is None else labels
-        if len(positive) != rows:
-            raise ValueError(said("shape_of_order", self.owner, shape=(rows,), got=tuple(positive.shape)))
+        if len(shape) == 1 or (labels is not None and tensor_of(self.owner, labels).dim() != 1):
+            return super().targets_of(labels, shape)
+        # Positives and negatives as pairs, column by column: 1 and 0, as `AnglELoss` has them.
+        rows, documents = shape
+        positive = torch.ones(rows) if labels is None else self.fitted(labels, shape[:1])
         positive = positive.to(torch.promote_types(positive.dtype, torch.float))
         values = torch.cat([positive, (1 - positive).repeat(documents - 1)])
-        check_label_range(self.owner, values, self._ranges)
-        return values
+        self.known(values, self._ranges)
+        return Targets(values)
 
     @override
-    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
-        checked = tensor_of(self.owner, labels)
-        if checked.shape == (*shape, 1):
-            checked = checked.squeeze(-1)
-        if checked.shape != shape:
-            raise ValueError(said("shape_of_order", self.owner, shape=shape, got=tuple(checked.shape)))
-        return checked.float() if checked.dtype == torch.bool else checked
+    def fitted(self, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        labels = labels.squeeze(-1) if labels.shape == (*shape, 1) else labels
+        if labels.shape != shape:
+            raise ValueError(self.said("shape_of_order", shape=shape, got=tuple(labels.shape)))
+        return labels.float() if labels.dtype == torch.bool else labels
 
     @override
     @named(predicted="scores", target="labels")
@@ -106,26 +87,19 @@ class Order(Calibrated):
         labels, mask = targets.values.to(scores.device), targets.mask
         if labels.dim() < scores.dim():
             scores, weight = scores.T.flatten(), None if weight is None else weight.repeat(scores.shape[1])
-        check_positive_link(self.owner, self.link, self.space, scores)
+        self.check_positive(scores)
         is_batch = scores.dim() == 1
         if is_batch and self.gather_across_devices:
             scores, labels, weight = self._gathered(scores, labels, weight)
         if is_batch and weight is None and self.is_simple:
             loss = LogSumExp(self._straight, self.scale, self._straight_weight)(scores, labels, None)
         else:
-            loss = order_loss(
-                scores,
-                labels,
-                self.link,
-                self.scale,
-                weight_link=self.weight_link,
-                discounts=self.discounts and not is_batch,
-                k=None if is_batch else self.k,
-                weight=weight,
-            )
+            of_lists: dict[str, Any] = {} if is_batch else {"discounts": self.discounts, "k": self.k}
+            weights: Any = {"weight_link": self.weight_link, "weight": weight}
+            loss = order_loss(scores, labels, self.link, self.scale, **weights, **of_lists)
         if not self.calibration:
             return loss
-        link = cast(Link, self.calibration_link)
+        link = self.calibration_link
         term = matching_loss(scores, labels.to(scores).clamp(*link.domain), link, mask=mask, weight=weight)
         return loss + self.calibration * term
 
@@ -136,7 +110,7 @@ class Order(Calibrated):
         scores, labels, weight = tensors
         sizes = all_gather(torch.tensor([len(scores)], device=scores.device)).tolist()
         if len(set(sizes)) > 1:
-            raise ValueError(said("other_batch_sizes", self.owner, sizes=sizes))
+            raise ValueError(self.said("other_batch_sizes", sizes=sizes))
         return all_gather_with_grad(scores), all_gather(labels), None if weight is None else all_gather(weight)
 
     @override
@@ -149,22 +123,19 @@ class Order(Calibrated):
 
     @override
     def remarks(self, labels: Any) -> list[str]:
-        """What is odd in the settings or the labels of the first batch."""
-        alone = self.gather_across_devices and not is_dist_initialized()
-        return [*([sentence("no_process_group")] if alone else []), *self._remarks_on_labels(labels)]
-
-    def _remarks_on_labels(self, labels: Any) -> list[str]:
-        """That nothing tells the labels of the first batch apart."""
+        """That others cannot be gathered, or that nothing tells the labels of the first batch apart."""
+        remarks = [sentence("no_process_group")] if self.gather_across_devices and not is_dist_initialized() else []
         if not isinstance(labels, Tensor) or not labels.numel():
-            return []
-        known = labels[~labels.isnan()] if labels.is_floating_point() else labels
-        low, high = known.double().min(), known.double().max()
+            return remarks
+        labels = labels.double()
+        low, high = labels[~labels.isnan()].aminmax()
+        ends = {"low": f"{float(low):g}", "high": f"{float(high):g}"}
         if low == high:
-            return [sentence("equal_labels", label=f"{float(low):g}")]
-        if self.weight_link is None or self.weight_link(high) > self.weight_link(low):
-            return []
-        facts = {"low": f"{float(low):g}", "high": f"{float(high):g}", "middle": f"{float(low + high) / 2:g}"}
-        return [sentence("flat_on_labels", link=repr(self.weight_link), scale=f"{20 / float(high - low):g}", **facts)]
+            remarks.append(sentence("equal_labels", label=ends["low"]))
+        elif self.weight_link is not None and not self.weight_link(high) > self.weight_link(low):
+            facts = {"middle": f"{float(low + high) / 2:g}", "scale": f"{20 / float(high - low):g}"}
+            remarks.append(sentence("flat_on_labels", link=repr(self.weight_link), **ends, **facts))
+        return remarks
 
 
 class SelectiveOrderLoss(Loss):

@@ -1,4 +1,4 @@
-"""The in-batch negatives loss for a CrossEncoder."""
+"""The in-batch negatives losses for a CrossEncoder, as they are and with cached gradients."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ from typing import Any, cast
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
+from sentence_transformers.cross_encoder.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._caller import named
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, TextPairs
 from selective_st.functional import listwise_label_loss
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.links import Link
-from selective_st.losses._common import (
-    POSITIVE,
-    check_positive_link,
-    labels_and_weight,
-    optional,
-    sentence,
-    setting,
-    smoothing,
-    whole,
-)
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import labels_and_weight, sentence
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Objective
 
 _SIGMOID = nn.Sigmoid()
+# Its steps are taken as they are; they ask the loss for its negatives, and for the loss of logits.
+_BUILTIN = cast(Any, CachedMultipleNegativesRankingLoss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +44,9 @@ class DrawnNegatives(Objective):
     columns = range(2, sys.maxsize)
     columns_said = "columns_in_batch"
     link_is_positive = True
-    num_negatives: int | None = setting(optional(whole, ", or None for all"))
-    scale: float = setting(POSITIVE)
-    label_smoothing: float = setting(smoothing)
+    num_negatives: int | None = settings.whole(None)
+    scale: float = settings.positive()
+    label_smoothing: float = settings.smoothing()
 
     @property
     def temperature(self) -> float:
@@ -58,16 +55,16 @@ class DrawnNegatives(Objective):
 
     @override
     @named()
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        """The mean loss of scores; labels are a mask of the documents that count, or None for all."""
-        check_positive_link(self.owner, self.link, self.space, scores)
+    def loss_of(self, scores: Tensor, targets: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of scores; targets are a mask of the documents that count, or None for all."""
+        self.check_positive(scores)
         return listwise_label_loss(
             scores,
             torch.zeros(len(scores), dtype=torch.long, device=scores.device),
             self.link,
             self.temperature,
             label_smoothing=self.label_smoothing,
-            mask=None if labels is None else labels.to(scores.device),
+            mask=None if targets is None else targets.to(scores.device),
             weight=None if weight is None else weight.to(scores.device),
         )
 
@@ -192,10 +189,134 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         queries, positives, *hard_negatives = inputs
         mask = torch.ones(len(positives), 1 + len(in_batch) + len(hard_negatives), dtype=torch.bool)
         for place, column in enumerate(in_batch if self.mask_same_text else (), start=1):
-            mask[:, place] = torch.tensor(
-                [negative != positive for negative, positive in zip(column, positives, strict=True)]
-            )
+            mask[:, place] = torch.tensor([text != positive for text, positive in zip(column, positives, strict=True)])
         if self._guide is not None:
-            kept = self._guide.keep_texts([queries, positives, *in_batch, *hard_negatives])
-            mask = mask.to(kept.device) & kept
+            mask &= self._guide.keep_texts([queries, positives, *in_batch, *hard_negatives]).cpu()
         return mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PairsInMiniBatches(TextPairs):
+    """The same, where pairs are read in mini-batches.
+
+    Attributes:
+        mini_batch_size: How many pairs the model reads at once.
+    """
+
+    mini_batch_size: int = settings.whole()
+
+
+class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRankingLoss):
+    r"""`SelectiveMultipleNegativesRankingLoss` for large batches: pairs read in mini-batches, with cached gradients.
+
+    The model reads the pairs twice, mini-batch by mini-batch: once without gradients, for the loss of the whole batch
+    and its gradient with respect to the logits (the cache); then with gradients and the same dropout, to carry that
+    cache on to the parameters. Value and gradients are those of `SelectiveMultipleNegativesRankingLoss`.
+
+    Args:
+        model: The CrossEncoder to train, with one output label.
+        num_negatives: How many in-batch negatives are drawn for each anchor; None for all.
+        scale: The factor of the potential, 1 / temperature.
+        activation_fn: Applied to the logits; None for none.
+        mini_batch_size: How many pairs the model reads at once; as large as memory allows is fastest.
+        show_progress_bar: Whether to show the progress of reading.
+        link: As in `SelectiveMultipleNegativesRankingLoss`.
+        label_smoothing: As in `SelectiveMultipleNegativesRankingLoss`.
+        mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
+        guide: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model has several output labels, an argument is out of range, the link is negative on the
+            scores, or (when a batch comes) there are fewer than two columns.
+
+    Inputs:
+        As `SelectiveMultipleNegativesRankingLoss`.
+
+    Relations:
+        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`, with the same negatives from the same seed.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+        - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
+
+    Example:
+        >>> from sentence_transformers import CrossEncoder
+        >>> from selective_st.cross_encoder.losses import CachedSelectiveMultipleNegativesRankingLoss
+        >>> model = CrossEncoder("microsoft/mpnet-base", num_labels=1)                            # doctest: +SKIP
+        >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
+    """
+
+    uses_gradient_cache = True
+    scorer_type = _PairsInMiniBatches
+    predict_minibatch = _BUILTIN.predict_minibatch
+    predict_minibatch_iter = _BUILTIN.predict_minibatch_iter
+    embed_minibatch_iter = _BUILTIN.embed_minibatch_iter
+    calculate_loss_and_cache_gradients = _BUILTIN.calculate_loss_and_cache_gradients
+    _kept: Tensor | None = None
+    _weight: Tensor | None = None
+
+    @constructor
+    def __init__(
+        self,
+        model: CrossEncoder,
+        num_negatives: int | None = 4,
+        scale: float = 10.0,
+        activation_fn: nn.Module | None = _SIGMOID,
+        mini_batch_size: int = 32,
+        show_progress_bar: bool = False,
+        *,
+        link: Link | None = None,
+        label_smoothing: float = 0.0,
+        mask_same_text: bool = False,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
+    ) -> None: ...
+
+    @override
+    def forward(  # type: ignore[override]
+        self,
+        inputs: Sequence[Sequence[Any]],
+        labels: Tensor | list[Tensor] | None = None,
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        self._weight = self._check_inputs(inputs, labels)
+        try:
+            loss: Tensor = _BUILTIN.forward(self, [list(column) for column in inputs], None, prompt, task)
+        finally:
+            self._kept = self._weight = None
+        return loss
+
+    def get_in_batch_negatives(
+        self, anchors: Sequence[Any], candidates: Sequence[Sequence[Any]]
+    ) -> list[Sequence[Any]]:
+        """The negatives of each anchor, in columns, drawn as the built-in loss draws them.
+
+        Args:
+            anchors: The anchors.
+            candidates: The columns of positives and of any hard negatives.
+
+        Returns:
+            The columns of negatives.
+        """
+        in_batch = self._in_batch_negatives(anchors, candidates)
+        self._kept = self._mask([anchors, *candidates], in_batch)
+        return in_batch
+
+    def calculate_loss(self, logits: Sequence[Tensor], batch_size: int) -> Tensor:
+        """The loss over the whole batch, from the logits of its mini-batches.
+
+        Args:
+            logits: The logits, column by column.
+            batch_size: How many anchors there are.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        scores = self.scorer.activated(torch.cat(list(logits))).view(-1, batch_size).T
+        loss: Tensor = self.objective.loss_of(scores, self._kept, self._weight)
+        return loss

@@ -18,10 +18,12 @@ from selective_st.multi_vector_encoder.losses.in_batch import (
     CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveMultipleNegativesRankingLoss,
 )
-from selective_st.multi_vector_encoder.losses.listwise import SelectiveListwiseLoss
-from selective_st.multi_vector_encoder.losses.order import SelectiveOrderLoss
-from selective_st.multi_vector_encoder.losses.pairwise import SelectivePairwiseLoss
-from selective_st.multi_vector_encoder.losses.pointwise import SelectivePointwiseLoss
+from selective_st.multi_vector_encoder.losses.selective import (
+    SelectiveListwiseLoss,
+    SelectiveOrderLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
 
 __all__ = [
     "CachedSelectiveMultipleNegativesRankingLoss",

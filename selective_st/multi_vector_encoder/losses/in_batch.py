@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -18,18 +19,26 @@ from typing_extensions import override
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
-from selective_st.losses._common import builtin_citation, said
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import builtin_citation
 from selective_st.losses._loss import constructor
 from selective_st.losses.in_batch import InBatchLoss, Others
-from selective_st.multi_vector_encoder.losses._scoring import (
-    LateInteraction,
-    LateInteractionOfAll,
-    TokenEmbeddings,
-    check_size,
-    list_link,
-    stack,
-    with_mask,
-)
+from selective_st.multi_vector_encoder.losses import _scoring as late
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction, TokenEmbeddings
+
+
+class _Batch(NamedTuple):
+    """What is compared in a batch.
+
+    Attributes:
+        queries: Those of this device.
+        documents: Of all, one group a query.
+        others: What else is known.
+    """
+
+    queries: TokenEmbeddings
+    documents: TokenEmbeddings
+    others: Others
 
 
 class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
@@ -108,8 +117,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     score_mini_batch_size: Any
     model_type = MultiVectorEncoder
     builtin = MultiVectorMultipleNegativesRankingLoss
-    scorer_type = LateInteractionOfAll
-    default_link = staticmethod(list_link)
+    scorer_type: ClassVar[type[Any]] = late.LateInteractionOfAll
+    default_link = staticmethod(late.list_link)
 
     @constructor
     def __init__(
@@ -132,34 +141,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     ) -> None: ...
 
     @override
-    def _compose(self, settings: dict[str, Any]) -> None:
-        check_size(type(self).__name__, "score_mini_batch_size", settings["score_mini_batch_size"])
-        super()._compose(settings)
-
-    @override
-    def compute_loss_from_embeddings(  # type: ignore[override]
-        self,
-        embeddings: list[TokenEmbeddings],
-        labels: Tensor | None = None,
-        document_ids: list[Tensor] | None = None,
-        guide_embeddings: list[Tensor] | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: For each column the embeddings of its tokens: queries, positives, then any hard negatives.
-            labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
-            document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
-                document with the text of the positive is left out. None: nothing is.
-            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
+    def _loss(self, embeddings: list[TokenEmbeddings], others: Others) -> Tensor:
         batch = self._batch(embeddings, others)
         scores = [self._scores(batch, begin) for begin in self._steps(batch)]
         return self._loss_of_some(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
@@ -167,9 +149,11 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     def _batch(self, embeddings: list[TokenEmbeddings], others: Others) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
         queries, *documents = embeddings
-        if self._gathers():  # only documents: each device scores its own queries
-            documents = [_gather_tokens(column) for column in documents]
-        return _Batch(queries, stack(documents), others)
+        if self._gathers():  # only documents, padded to the longest text of any: each device scores its own queries
+            for place, column in enumerate(map(late.with_mask, documents)):
+                gathered = all_gather_padded(column.embeddings, cast(Tensor, column.mask), with_grad=True)
+                documents[place] = TokenEmbeddings(*gathered)
+        return _Batch(queries, late.stack(documents), others)
 
     def _steps(self, batch: _Batch) -> range:
         """Where each part of the queries begins that is scored at once."""
@@ -183,16 +167,18 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
 
     def _loss_of_some(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
         """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
-        others = batch.others
+        others, groups = batch.others, len(batch.documents)
         if others.target_scores is not None:
             self._remark(scores, others.target_scores)
-        groups, columns = batch.documents.embeddings.shape[:2]
         # Here a query's documents stand side by side; the in-batch loss wants the positives first, then each column of
         # hard negatives.
-        by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
-        first = others.begin + begin
-        weight, rows = others.weight, len(batch.queries)
-        loss = in_batch_loss_of_scores(
+        by_column = scores.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1)
+        first, weight = others.begin + begin, others.weight
+        share: Any = len(scores) / len(batch.queries)
+        if weight is not None:
+            total, weight = weight.sum(), weight[begin : begin + len(scores)]
+            share = weight.sum() / torch.where(total > 0, total, 1) * others.share
+        loss: Tensor = share * in_batch_loss_of_scores(
             self.objective.setting,
             by_column,
             groups,
@@ -200,13 +186,27 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
             target_scores=others.target_scores,
             document_ids=others.document_ids,
             keep=others.keep,
-            weight=None if weight is None else weight[begin : begin + len(scores)],
+            weight=weight,
         )
-        if weight is None:
-            return loss * (len(scores) / rows)
-        whole = weight.sum()
-        part = weight[begin : begin + len(scores)].sum() / torch.where(whole > 0, whole, 1)
-        return loss * part * others.share
+        return loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfAllInMiniBatches(late.LateInteractionOfAll):
+    """The same, where texts are embedded in mini-batches.
+
+    Attributes:
+        mini_batch_size: How many texts are embedded at once.
+        mini_batch_num_tokens: How many tokens.
+    """
+
+    mini_batch_size: int = settings.whole()
+    mini_batch_num_tokens: int | None = settings.whole(None)
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._settle(score_mini_batch_size=self.score_mini_batch_size or self.mini_batch_size)
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(
@@ -257,6 +257,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=8)          # doctest: +SKIP
     """
 
+    scorer_type = _OfAllInMiniBatches
     model: Any
     _of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
 
@@ -283,16 +284,6 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     ) -> None: ...
 
     @override
-    def _compose(self, settings: dict[str, Any]) -> None:
-        owner = type(self).__name__
-        if settings["mini_batch_size"] is None:
-            raise ValueError(said("no_mini_batches", owner))
-        check_size(owner, "mini_batch_num_tokens", settings["mini_batch_num_tokens"])
-        super()._compose(settings)
-        if self.score_mini_batch_size is None:
-            self.__dict__["score_mini_batch_size"] = self.mini_batch_size
-
-    @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         self.objective.check_batch(len(features), 1)
@@ -302,8 +293,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         finally:
             self._of_batch = None, None, None
 
-    # Those of the built-in loss, which is here for how it embeds, know nothing of ours.
-    compute_loss_from_embeddings = SelectiveMultipleNegativesRankingLoss.compute_loss_from_embeddings
+    # That of the built-in loss, which is here for how it embeds, knows nothing of ours.
     get_config_dict = SelectiveMultipleNegativesRankingLoss.get_config_dict
 
     def calculate_loss(
@@ -349,24 +339,3 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
         own = builtin_citation(SelectiveMultipleNegativesRankingLoss, self)
         return own + builtin_citation(CachedMultiVectorMultipleNegativesRankingLoss, self)
-
-
-class _Batch(NamedTuple):
-    """What is compared in a batch.
-
-    Attributes:
-        queries: Those of this device.
-        documents: Of all, one group a query.
-        others: What else is known.
-    """
-
-    queries: TokenEmbeddings
-    documents: TokenEmbeddings
-    others: Others
-
-
-def _gather_tokens(column: TokenEmbeddings) -> TokenEmbeddings:
-    """A column of all devices, padded to the longest text of any."""
-    column = with_mask(column)
-    assert column.mask is not None
-    return TokenEmbeddings(*all_gather_padded(column.embeddings, column.mask, with_grad=True))
