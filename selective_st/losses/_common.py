@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
@@ -264,11 +264,6 @@ def bibtex_entries(citation: str) -> list[str]:
         Each entry, without the lines around it.
     """
     return [stripped for entry in re.split(r"(?m)^(?=@)", citation) if (stripped := entry.strip())]
-
-
-def builtin_citation(builtin: type[nn.Module], loss: nn.Module) -> str:
-    """What the built-in loss that a loss generalises would cite, with that loss's settings."""
-    return str(cast(Any, builtin).citation.fget(loss))
 
 
 def _hash_factors(length: int, device: torch.device) -> Tensor:

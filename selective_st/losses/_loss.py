@@ -51,12 +51,10 @@ def constructor(init: _Init, signature: inspect.Signature | None = None) -> _Ini
 
 def with_defaults(init: _Init, *, without: str = "", **defaults: Any) -> _Init:
     """The constructor of another loss with other defaults, and without one of its arguments."""
-    parameters = [
-        one.replace(default=defaults.get(name, one.default))
-        for name, one in inspect.signature(init).parameters.items()
-        if name != without
-    ]
-    return constructor(init, inspect.Signature(parameters))
+    signature = inspect.signature(init)
+    kept = [one for name, one in signature.parameters.items() if name != without]
+    parameters = [one.replace(default=defaults.get(one.name, one.default)) for one in kept]
+    return constructor(init, signature.replace(parameters=parameters))
 
 
 class Loss(nn.Module):
@@ -71,7 +69,7 @@ class Loss(nn.Module):
         scorer: From the model's inputs to scores.
         objective: From scores and labels to a loss.
         model_type: The type of model that the loss is for.
-        builtin: The built-in loss that it generalises, whose citation goes with the paper's; None if it has none.
+        builtins: The built-in losses that it generalises, whose citations go with the paper's.
         scorer_type: The type of its scorer.
         objective_type: The type of its objective.
         default_link: The link where none is given, of the score space and of what labels are.
@@ -79,7 +77,7 @@ class Loss(nn.Module):
     """
 
     model_type: ClassVar[type[nn.Module]] = SentenceTransformer
-    builtin: ClassVar[type[nn.Module] | None] = None
+    builtins: ClassVar[tuple[Any, ...]] = ()
     scorer_type: ClassVar[type[Any]] = Similarity
     objective_type: ClassVar[type[Objective]]
     default_link: ClassVar[Any] = staticmethod(common.list_link)
@@ -98,6 +96,8 @@ class Loss(nn.Module):
         self.model = model
         self._said: set[str] = set()
         self._compose(settings)
+        if self.model_type is SparseEncoder:
+            self.register_forward_pre_hook(_say_alone)
 
     def _compose(self, settings: dict[str, Any]) -> None:
         """Make the scorer and the objective of settings."""
@@ -137,21 +137,7 @@ class Loss(nn.Module):
         """
         if isinstance(labels, Mapping) or (isinstance(labels, Tensor) and labels.is_cuda):
             send_ahead(labels)
-        return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
-
-    def embed(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Any]:
-        """What `compute_loss_from_embeddings` takes.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-
-        Returns:
-            The embeddings of each column; of a MultiVectorEncoder those of its tokens.
-        """
-        if self.model_type is SparseEncoder:
-            self.say(common.sentence("alone", loss=type(self).__name__))
-        embeddings: list[Any] = self.scorer.embed(self.model, sentence_features)
-        return embeddings
+        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, sentence_features), labels)
 
     def compute_loss_from_embeddings(
         self, embeddings: list[Any], labels: Tensor | None = None, weight: Tensor | None = None
@@ -207,9 +193,13 @@ class Loss(nn.Module):
     @property
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, the losses that this one generalises, and a guide."""
-        builtins = [self.builtin, GISTEmbedLoss if self._guide else None]
-        cited = [common.builtin_citation(builtin, self) for builtin in builtins if builtin]
-        return "".join([common.PAPER_CITATION, *cited])
+        builtins: Any = (*self.builtins, *([GISTEmbedLoss] if self._guide else []))
+        return "".join([common.PAPER_CITATION, *(builtin.citation.fget(self) for builtin in builtins)])
+
+
+def _say_alone(loss: Any, _: Any) -> None:
+    # The wrappers of sparse losses ask for the loss of embeddings.
+    loss.say(common.sentence("alone", loss=type(loss).__name__))
 
 
 _OVERRIDING = ("student_temperature", "teacher_temperature")

@@ -64,6 +64,7 @@ class Objective(settings.Part):
         columns: How many columns of texts there may be.
         columns_said: The sentence for other numbers of columns.
         link_is_positive: Whether the link must not be negative, whatever the labels.
+        reaches: Whether labels are scores that are to be reached.
         is_simple: Whether the link is one for all scores: then most batches go straight to the formula.
     """
 
@@ -72,6 +73,7 @@ class Objective(settings.Part):
     link_is_positive: ClassVar[bool] = False
     space: ScoreSpace
     link: Link = settings.link()
+    reaches: bool = settings.found()
     is_simple: bool = settings.found()
     _straight: Link = settings.found()
     _ranges: Ranges = settings.found(())
@@ -81,7 +83,9 @@ class Objective(settings.Part):
         self.check_domain(self.link)
         if self.link_is_positive:
             self.check_positive()
-        self._settle(is_simple=self.link.domain == (-math.inf, math.inf), _straight=without_weight(self.link))
+        is_simple = self.link.domain == (-math.inf, math.inf)
+        reaches = getattr(self, "targets", None) == "scores"
+        self._settle(is_simple=is_simple, reaches=reaches, _straight=without_weight(self.link))
 
     def check_domain(self, link: Link) -> None:
         """Raise a ValueError where the scores leave a link's domain, as far as is known before there are any."""
@@ -173,7 +177,7 @@ class Objective(settings.Part):
 
     def to_be_reached(self, labels: Any) -> Tensor | None:
         """The scores that are to be reached, if the labels are such."""
-        return None
+        return labels if self.reaches and isinstance(labels, Tensor) else None
 
     def remarks(self, labels: Any) -> list[str]:
         """What is odd in the labels of the first batch."""
@@ -243,10 +247,6 @@ class Pointwise(Objective):
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets == "link_values"
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,10 +351,6 @@ class Pairwise(Calibrated):
             facts = {"rows": rows, "negatives": negatives, "targets": self.targets, "shape": shape}
             raise ValueError(self.said("shape_of_margins", **facts))
         return "margins"
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
 
 
 def _label_range(owner: str, name: str, value: Any) -> tuple[float, float]:
@@ -523,8 +519,8 @@ class Listwise(Calibrated):
 
     @override
     def to_be_reached(self, labels: Any) -> Tensor | None:
-        matches = self.targets == "scores" and not self.is_plain and isinstance(labels, Tensor)
-        return self._to_scores(labels) if matches else None
+        labels = super().to_be_reached(labels)
+        return None if labels is None or self.is_plain else self._to_scores(labels)
 
     @override
     def remarks(self, labels: Any) -> list[str]:

@@ -144,7 +144,7 @@ class SelectiveEmbedDistillLoss(Loss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = EmbedDistillLoss
+    builtins = (EmbedDistillLoss,)
     scorer_type = BlockwiseSimilarities
     objective_type = TeacherEmbeddings
 

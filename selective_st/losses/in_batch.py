@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -28,10 +28,12 @@ from selective_st.functional._in_batch_common import HardnessMode, MarginStrateg
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses import _settings as settings
-from selective_st.losses._common import ScoreSpace, builtin_citation, labels_and_weight, said, sentence, text_ids
+from selective_st.losses._common import ScoreSpace, labels_and_weight, said, sentence, text_ids
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import AllSimilarities
+
+Columns = list[Tensor] | None
 
 _FUSED = (cos_sim, dot_score)
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
@@ -70,11 +72,7 @@ class InBatch(Calibrated):
         names = [one.name for one in fields(functional.InBatchSetting) if one.init]
         made = functional.InBatchSetting(**{name: getattr(self, name) for name in names})
         checked = ("directions", "hardness_strength", "label_smoothing")
-        self._settle(setting=made, **{name: getattr(made, name) for name in checked})
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if isinstance(labels, Tensor) and not self.is_plain else None
+        self._settle(setting=made, reaches=not self.is_plain, **{name: getattr(made, name) for name in checked})
 
 
 class Others(NamedTuple):
@@ -82,19 +80,16 @@ class Others(NamedTuple):
 
     Attributes:
         begin: The first of this process's queries.
-        target_scores: A teacher's scores; None for labels.
-        document_ids: The same for the same text, column after column; None if texts are not told apart.
-        keep: Which documents a guide keeps; None without one.
+        known: A teacher's scores (`target_scores`), what tells the same texts (`document_ids`), and which documents a
+            guide keeps (`keep`); None for what there is not.
         weight: Weights of this process's queries; None for none.
         share: How much their mean counts in that of all processes, where they are averaged.
     """
 
     begin: int
-    target_scores: Tensor | None
-    document_ids: Tensor | None
-    keep: functional.Keep | None
+    known: dict[str, Any]
     weight: Tensor | None
-    share: Tensor | float
+    share: Any
 
 
 class InBatchLoss(Loss):
@@ -122,7 +117,7 @@ class InBatchLoss(Loss):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         read = self._read(features)  # before the model, which writes into its features
-        return self.compute_loss_from_embeddings(self.embed(features), labels, *read)
+        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, features), labels, *read)
 
     @override
     def compute_loss_from_embeddings(  # type: ignore[override]
@@ -154,23 +149,18 @@ class InBatchLoss(Loss):
         """The loss of a batch of which all is known."""
         raise NotImplementedError
 
-    def _read(self, features: list[dict[str, Tensor]]) -> tuple[list[Tensor] | None, list[Tensor] | None]:
+    def _read(self, features: list[dict[str, Tensor]]) -> tuple[Columns, Columns]:
         """What else the texts give: which documents are the same, and the guide's embeddings."""
         # Those of the first batch are told apart in any case, to say whether some are the same.
         tells_apart = self.mask_same_text or "duplicates looked for" not in self._said
         ids = self._document_ids(features) if tells_apart else None
-        sizes = (
-            self._composed[name] for name in ("mini_batch_size", "mini_batch_num_tokens") if name in self._composed
-        )
-        return ids, None if self._guide is None else self._guide.embed(features, *sizes)
+        if self._guide is None:
+            return ids, None
+        sizes = [getattr(self.scorer, name, None) for name in ("mini_batch_size", "mini_batch_num_tokens")]
+        return ids, self._guide.embed(features, *sizes)
 
     def _others(
-        self,
-        embeddings: list[Any],
-        labels: Any,
-        document_ids: list[Tensor] | None,
-        guided: list[Tensor] | None,
-        weight: Tensor | None = None,
+        self, embeddings: list[Any], labels: Any, document_ids: Columns, guided: Columns, weight: Any = None
     ) -> Others:
         """What is known of a batch beside its embeddings, checked."""
         owner, guide = type(self).__name__, self._guide
@@ -205,8 +195,12 @@ class InBatchLoss(Loss):
                 total = weight.to(at_least_single(like)).sum()
                 totals = all_gather(total[None])
                 share = total / torch.where(totals.sum() > 0, totals.mean(), 1)
-        ids = None if document_ids is None else torch.cat(document_ids)
-        return Others(begin, targets, ids, guide.guidance(guided).keep if guide and guided else None, weight, share)
+        known = {
+            "target_scores": targets,
+            "document_ids": None if document_ids is None else torch.cat(document_ids),
+            "keep": guide.guidance(guided).keep if guide and guided else None,
+        }
+        return Others(begin, known, weight, share)
 
     def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The columns of all processes; this one's queries begin at `begin`."""
@@ -350,13 +344,13 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = MultipleNegativesRankingLoss
+    builtins: ClassVar[tuple[Any, ...]] = (MultipleNegativesRankingLoss,)
     scorer_type: ClassVar[type[Any]] = AllSimilarities
 
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         scale: float = 20.0,
         similarity_fct: SimilarityMatrix = cos_sim,
         gather_across_devices: bool = False,
@@ -394,9 +388,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
             block_size=self._block_size,
             weight=others.weight,
             rows=(others.begin, others.begin + rows),
-            target_scores=others.target_scores,
-            document_ids=others.document_ids,
-            keep=others.keep,
+            **others.known,
         )
         return loss if others.weight is None else loss * others.share
 
@@ -465,12 +457,13 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
 
     Example:
-        >>> from sentence_transformers import SentenceTransformer
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
         >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
     """
 
+    builtins = (MultipleNegativesRankingLoss, CachedMultipleNegativesRankingLoss)
     scorer_type = _SimilaritiesInMiniBatches
 
     @constructor
@@ -499,7 +492,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         precision: Precision = "auto",
     ) -> None: ...
 
-    _of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
+    _of_batch: tuple[Columns, Columns] = (None, None)
 
     @property
     def _block_size(self) -> int:  # type: ignore[override]
@@ -536,9 +529,3 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
         return loss.detach()
-
-    @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
-        return super().citation + builtin_citation(CachedMultipleNegativesRankingLoss, self)

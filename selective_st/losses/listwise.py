@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from sentence_transformers.util import pairwise_dot_score
 
@@ -96,13 +96,13 @@ class SelectiveListwiseLoss(Loss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = DistillKLDivLoss
+    builtins = (DistillKLDivLoss,)
     objective_type = Listwise
 
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         similarity_fct: SimilarityFunction = pairwise_dot_score,
         temperature: float = 1.0,
         student_temperature: float | None = None,

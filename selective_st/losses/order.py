@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 from sentence_transformers.util import all_gather, all_gather_with_grad, is_dist_initialized, pairwise_cos_sim
 from torch import Tensor
@@ -57,6 +57,7 @@ class Order(Calibrated):
         if isinstance(self.weight_link, ConstantLink):
             raise ValueError(self.said("flat_weight_link", link=repr(self.weight_link)))
         self._settle(
+            reaches=self.calibration > 0,
             _ranges=self.space.ranges() if self.calibration else (),
             is_simple=self.is_simple and self.link._lowest_value >= 0,
             _straight_weight=self.weight_link and without_weight(self.weight_link),
@@ -116,10 +117,6 @@ class Order(Calibrated):
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return True
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if self.calibration and isinstance(labels, Tensor) else None
 
     @override
     def remarks(self, labels: Any) -> list[str]:
@@ -204,14 +201,14 @@ class SelectiveOrderLoss(Loss):
     """
 
     objective_type = Order
-    builtin = CoSENTLoss
+    builtins = (CoSENTLoss,)
     default_link = staticmethod(flat_link)
     said_if_not: ClassVar[dict[str, Any]] = {"gather_across_devices": False}
 
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         scale: float = 20.0,
         similarity_fct: SimilarityFunction = pairwise_cos_sim,
         *,

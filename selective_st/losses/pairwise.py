@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 from sentence_transformers.util import pairwise_dot_score
 
@@ -81,13 +81,13 @@ class SelectivePairwiseLoss(Loss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = MarginMSELoss
+    builtins = (MarginMSELoss,)
     objective_type = Pairwise
 
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         similarity_fct: SimilarityFunction = pairwise_dot_score,
         *,
         link: Link | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import nn
 
 from selective_st.links import Link
@@ -84,7 +84,7 @@ class SelectivePointwiseLoss(Loss):
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         link: Link | None = None,
         cos_score_transformation: nn.Module | None = None,
         similarity_fct: SimilarityFunction = torch.cosine_similarity,

@@ -37,18 +37,12 @@ _RESERVED = (
     "base_loss", "document_regularizer_loss", "query_regularizer_loss", LossParts.REST,
 )  # fmt: skip
 # These read more of the model than the embeddings of its inputs, or change it between its passes.
-_NOT_FROM_EMBEDDINGS: dict[type[nn.Module], str] = {
-    AdaptiveLayerLoss: "part_reads_layers",
-    CSRLoss: "part_reads_codes",
-    CSRReconstructionLoss: "part_adds_codes",
-}
+_BEYOND_EMBEDDINGS = (AdaptiveLayerLoss, CSRLoss, CSRReconstructionLoss)
 # Two kinds of labels that do for one another, with the shapes of texts where they do.
-_DO_FOR = {
-    frozenset({"similarity", "binary"}): ("pair",),  # 0 and 1 are scores too
+_DO_FOR: dict[frozenset[str], set[str]] = {
+    frozenset({"similarity", "binary"}): {"pair"},  # 0 and 1 are scores too
     # The loss without labels takes the second text for the positive, which it is in these formats.
-    frozenset({"none", "margin"}): ("triplet", "n-tuple"),
-    frozenset({"none", "margins"}): ("triplet", "n-tuple"),
-    frozenset({"none", "scores"}): ("triplet", "n-tuple"),
+    **{frozenset({"none", labels}): {"triplet", "n-tuple"} for labels in ("margin", "margins", "scores")},
 }
 _MEANS = ("magnitudes", "observed")
 _WINDOW = 100  # batches that the running mean of a magnitude reaches back
@@ -273,9 +267,8 @@ class WeightedLoss(nn.Module):
         for name, value in parts.items():
             if not isinstance(value, Tensor) or value.dim():
                 got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise TypeError(
-                    said("part_no_scalar", type(self).__name__, part=_called(name, self.losses[name]), got=got)
-                )
+                part = _called(name, self.losses[name])
+                raise TypeError(said("part_no_scalar", type(self).__name__, part=part, got=got))
         # The trainer sets the mode of the model, not that of the loss.
         if torch.is_grad_enabled() and _base_model(self.model).training:
             if self.balance:
@@ -476,17 +469,14 @@ def _check_part(owner: str, name: str, loss: object, model: nn.Module) -> None:
         raise TypeError(said("part_no_loss", owner, name=repr(name), got=repr(loss)))
     part, holders = _called(name, loss), list(_holders(loss, model))
     for module in (*(holder for holder, _ in reversed(holders)), loss):  # the innermost first: it is the one to replace
-        cached = "part_embeds_by_itself" if uses_gradient_cache(module) else ""
-        why = next((why for kind, why in _NOT_FROM_EMBEDDINGS.items() if isinstance(module, kind)), cached)
-        if why:
-            raise ValueError(said(why, owner, part=part, loss=type(module).__name__))
+        if isinstance(module, _BEYOND_EMBEDDINGS) or uses_gradient_cache(module):
+            facts = {"loss": type(module).__name__, "cached": uses_gradient_cache(module)}
+            raise ValueError(said("part_beyond_one_pass", owner, part=part, **facts))
     held: list[Any] = [getattr(holder, attribute) for holder, attribute in holders]
     for other in held or [child for child in loss.children() if isinstance(child, BaseModel)]:
-        theirs, ours = (type(_base_model(each)).__name__ for each in (other, model))
-        if theirs != ours:
-            raise TypeError(said("part_for_other_models", owner, part=part, theirs=theirs, ours=ours))
         if other is not model:
-            raise ValueError(said("part_of_other_model", owner, part=part, loss=type(loss).__name__))
+            theirs, ours = (type(_base_model(each)).__name__ for each in (other, model))
+            raise ValueError(said("part_of_other_model", owner, part=part, theirs=theirs, ours=ours))
     if not holders:
         raise TypeError(said("part_without_model", owner, part=part))
 
@@ -512,8 +502,7 @@ def _leaves(losses: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
 def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether one dataset can be of both formats."""
     shapes, labels = ({first, second} - {"any"} for first, second in zip(one, other, strict=True))
-    do_for = shapes & set(_DO_FOR.get(frozenset(labels), ()))
-    return len(shapes) < 2 and (len(labels) < 2 or bool(do_for))
+    return len(shapes) < 2 and (len(labels) < 2 or bool(shapes & _DO_FOR.get(frozenset(labels), set())))
 
 
 def _weights(owner: str, names: tuple[str, ...], weights: Any) -> dict[str, Weight]:

@@ -53,9 +53,12 @@ class TextPairs(Scorer):
         activation_fn: Applied to the logits; None for the default.
         mini_batch_size: How many pairs the model reads at once: None for as many as the batch has rows, 0 and below for
             all.
+        of_classes: Whether there is an output label for each class.
+        are_graded: Whether labels are known to lie from 0 to 1, as scores then do by default.
     """
 
     of_classes: ClassVar[bool] = False
+    are_graded: ClassVar[bool] = False
     activation_fn: Any
     mini_batch_size: Any = None
 
@@ -67,11 +70,6 @@ class TextPairs(Scorer):
         instance_of(self.owner, "activation_fn", self.activation_fn, nn.Module, mend)
         mend = "Write None for as many pairs as the batch has rows, or 0 for all at once."
         instance_of(self.owner, "mini_batch_size", self.mini_batch_size, (int, type(None)), mend)
-
-    @property
-    def are_graded(self) -> bool:
-        """Whether labels are known to lie from 0 to 1, as scores then do by default."""
-        return False
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
@@ -151,11 +149,7 @@ class CrossEncoderLoss(Loss):
 
     @override
     def forward(  # type: ignore[override]
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor] | None = None,
-        prompt: str | None = None,
-        task: str | None = None,
+        self, inputs: Sequence[Sequence[Any]], labels: Any = None, prompt: str | None = None, task: str | None = None
     ) -> Tensor:
         """The loss of one batch.
 

@@ -9,10 +9,7 @@ from typing import Any, cast
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from sentence_transformers.cross_encoder.losses import (
-    CachedMultipleNegativesRankingLoss,
-    MultipleNegativesRankingLoss,
-)
+from sentence_transformers.cross_encoder.losses import CachedMultipleNegativesRankingLoss
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -48,11 +45,6 @@ class DrawnNegatives(Objective):
     scale: float = settings.positive()
     label_smoothing: float = settings.smoothing()
 
-    @property
-    def temperature(self) -> float:
-        """1 / scale."""
-        return 1 / self.scale
-
     @override
     @named()
     def loss_of(self, scores: Tensor, targets: Any, weight: Tensor | None) -> Tensor:
@@ -62,7 +54,7 @@ class DrawnNegatives(Objective):
             scores,
             torch.zeros(len(scores), dtype=torch.long, device=scores.device),
             self.link,
-            self.temperature,
+            1 / self.scale,
             label_smoothing=self.label_smoothing,
             mask=None if targets is None else targets.to(scores.device),
             weight=None if weight is None else weight.to(scores.device),
@@ -134,6 +126,8 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
     """
 
     objective_type = DrawnNegatives
+    # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
+    get_in_batch_negatives: Any = _BUILTIN.get_in_batch_negatives
 
     @constructor
     def __init__(
@@ -153,15 +147,11 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
 
     @override
     def forward(  # type: ignore[override]
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor] | None = None,
-        prompt: str | None = None,
-        task: str | None = None,
+        self, inputs: Sequence[Sequence[Any]], labels: Any = None, prompt: str | None = None, task: str | None = None
     ) -> Tensor:
         weight = self._check_inputs(inputs, labels)
         queries, positives, *hard_negatives = inputs
-        in_batch = self._in_batch_negatives(queries, inputs[1:])
+        in_batch = self.get_in_batch_negatives(queries, inputs[1:])
         columns = [positives, *in_batch, *hard_negatives]
         pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
         scores = self.scorer.scores(self.model, Documents(pairs, len(queries), None), prompt, task)
@@ -177,10 +167,6 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         if labels is not None:
             self.say(sentence("unused_labels"))
         return weight
-
-    def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-        # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
-        return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
 
     def _mask(self, inputs: Sequence[Sequence[Any]], in_batch: Sequence[Sequence[Any]]) -> Tensor | None:
         """Which documents count: all but false negatives, by the text of the row's positive or the guide; None: all."""
@@ -278,11 +264,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
 
     @override
     def forward(  # type: ignore[override]
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor] | None = None,
-        prompt: str | None = None,
-        task: str | None = None,
+        self, inputs: Sequence[Sequence[Any]], labels: Any = None, prompt: str | None = None, task: str | None = None
     ) -> Tensor:
         self._weight = self._check_inputs(inputs, labels)
         try:
@@ -303,7 +285,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         Returns:
             The columns of negatives.
         """
-        in_batch = self._in_batch_negatives(anchors, candidates)
+        in_batch = list(_BUILTIN.get_in_batch_negatives(self, anchors, candidates))
         self._kept = self._mask([anchors, *candidates], in_batch)
         return in_batch
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from sentence_transformers import CrossEncoder
-from sentence_transformers.cross_encoder import losses as builtins
+from sentence_transformers.cross_encoder import losses as host
 from sentence_transformers.cross_encoder.losses.lambda_loss import BaseWeightingScheme
 from torch import Tensor, nn
 from typing_extensions import override
@@ -23,7 +23,6 @@ from selective_st.links import Link, SigmoidLink
 from selective_st.losses import _settings as settings
 from selective_st.losses._common import (
     ScoreSpace,
-    builtin_citation,
     dtype_of,
     flat_link,
     score_link,
@@ -46,8 +45,8 @@ class _ScoresOfPairs(TextPairs):
     targets: str
 
     @property
-    @override
-    def are_graded(self) -> bool:
+    def are_graded(self) -> bool:  # type: ignore[override]
+        """Whether labels lie from 0 to 1."""
         return self.targets == "scores"
 
 
@@ -158,7 +157,7 @@ class PairsOfLists(Pairwise):
         scheme = self.weighting_scheme
         if scheme is None:
             return
-        if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, builtins.NDCGLoss1Scheme):
+        if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, host.NDCGLoss1Scheme):
             raise TypeError(self.said("no_scheme", got=repr(scheme)))
         if not self.orders:
             raise ValueError(self.said("scheme_of_targets", targets=self.targets))
@@ -304,7 +303,6 @@ class SelectivePairwiseLoss(CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = builtins.MarginMSELoss
     objective_type = PairsOfLists
 
     @constructor
@@ -324,11 +322,9 @@ class SelectivePairwiseLoss(CrossEncoderLoss):
     ) -> None: ...
 
     @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, on margins as targets, and on ranking by pairs."""
-        ranking = builtins.RankNetLoss if self.weighting_scheme is None else builtins.LambdaLoss
-        return super().citation + builtin_citation(ranking, self)
+    def builtins(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """The losses that it generalises."""
+        return host.MarginMSELoss, host.RankNetLoss if self.weighting_scheme is None else host.LambdaLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,8 +340,8 @@ class _ListsOfPairs(TextPairs):
     teacher_space: str | None
 
     @property
-    @override
-    def are_graded(self) -> bool:
+    def are_graded(self) -> bool:  # type: ignore[override]
+        """Whether labels lie from 0 to 1."""
         return self.label_range is not None or self.teacher_space == "probability"
 
 
@@ -435,7 +431,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = builtins.ListNetLoss
+    builtins = (host.ListNetLoss,)
     scorer_type = _ListsOfPairs
     objective_type = Listwise
 
@@ -537,7 +533,7 @@ class SelectiveOrderLoss(CrossEncoderLoss):
     """
 
     objective_type = Order
-    builtin = builtins.RankNetLoss
+    builtins = (host.RankNetLoss,)
     default_link = staticmethod(flat_link)
 
     @constructor

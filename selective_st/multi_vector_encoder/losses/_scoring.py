@@ -93,13 +93,10 @@ def nature_of(similarity_fct: LateInteraction) -> str | None:
 
 def normalizes_tokens(model: nn.Module) -> bool:
     """Whether the tokens' embeddings are known to have unit length, at most shortened by pooling."""
-    for module in reversed(list(model.children())):
-        name = type(module).__name__
-        if name == "Normalize":
-            return getattr(module, "module_output_name", None) == "token_embeddings"
-        if name not in ("MultiVectorMask", "TokenPooling"):
-            return False
-    return False
+    shortening = ("MultiVectorMask", "TokenPooling")
+    others = [module for module in model.children() if type(module).__name__ not in shortening]
+    last: Any = others[-1] if others else None
+    return type(last).__name__ == "Normalize" and getattr(last, "module_output_name", "") == "token_embeddings"
 
 
 def _without_padding(columns: Sequence[TokenEmbeddings], mask: Tensor | None) -> list[TokenEmbeddings]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -20,7 +20,6 @@ from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
 from selective_st.losses import _settings as settings
-from selective_st.losses._common import builtin_citation
 from selective_st.losses._loss import constructor
 from selective_st.losses.in_batch import InBatchLoss, Others
 from selective_st.multi_vector_encoder.losses import _scoring as late
@@ -41,7 +40,7 @@ class _Batch(NamedTuple):
     others: Others
 
 
-class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
+class SelectiveMultipleNegativesRankingLoss(late.LateInteractionLoss, InBatchLoss):
     r"""Rank each query's positive above all other documents of the batch, where the late-interaction scores matter.
 
     With the scores S of queries and documents, and a link h of potential `G`, the loss of query i is the cross entropy
@@ -112,13 +111,9 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    requires_media_counts: ClassVar[bool] = True
-    mini_batch_size: Any
     score_mini_batch_size: Any
-    model_type = MultiVectorEncoder
-    builtin = MultiVectorMultipleNegativesRankingLoss
+    builtins: ClassVar[tuple[Any, ...]] = (MultiVectorMultipleNegativesRankingLoss,)
     scorer_type: ClassVar[type[Any]] = late.LateInteractionOfAll
-    default_link = staticmethod(late.list_link)
 
     @constructor
     def __init__(
@@ -143,7 +138,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     @override
     def _loss(self, embeddings: list[TokenEmbeddings], others: Others) -> Tensor:
         batch = self._batch(embeddings, others)
-        scores = [self._scores(batch, begin) for begin in self._steps(batch)]
+        scores = [scores for _, scores in self._scored(batch)]
         return self._loss_of_some(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
 
     def _batch(self, embeddings: list[TokenEmbeddings], others: Others) -> _Batch:
@@ -155,21 +150,18 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
                 documents[place] = TokenEmbeddings(*gathered)
         return _Batch(queries, late.stack(documents), others)
 
-    def _steps(self, batch: _Batch) -> range:
-        """Where each part of the queries begins that is scored at once."""
+    def _scored(self, batch: _Batch) -> Iterator[tuple[int, Tensor]]:
+        """Where each part of the queries begins that is scored at once, and its scores against all documents."""
         rows = len(batch.queries)
-        return range(0, rows, self.score_mini_batch_size or rows)
-
-    def _scores(self, batch: _Batch, begin: int) -> Tensor:
-        """The scores of the queries of one step against all documents."""
-        scores: Tensor = self.scorer.of_some(batch.queries, begin, self._steps(batch).step, batch.documents)
-        return scores
+        step = self.score_mini_batch_size or rows
+        for begin in range(0, rows, step):
+            yield begin, self.scorer.of_some(batch.queries, begin, step, batch.documents)
 
     def _loss_of_some(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
         """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
         others, groups = batch.others, len(batch.documents)
-        if others.target_scores is not None:
-            self._remark(scores, others.target_scores)
+        if others.known["target_scores"] is not None:
+            self._remark(scores, others.known["target_scores"])
         # Here a query's documents stand side by side; the in-batch loss wants the positives first, then each column of
         # hard negatives.
         by_column = scores.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1)
@@ -178,17 +170,9 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         if weight is not None:
             total, weight = weight.sum(), weight[begin : begin + len(scores)]
             share = weight.sum() / torch.where(total > 0, total, 1) * others.share
-        loss: Tensor = share * in_batch_loss_of_scores(
-            self.objective.setting,
-            by_column,
-            groups,
-            rows=(first, first + len(scores)),
-            target_scores=others.target_scores,
-            document_ids=others.document_ids,
-            keep=others.keep,
-            weight=weight,
-        )
-        return loss
+        rows, setting = (first, first + len(scores)), self.objective.setting
+        loss = in_batch_loss_of_scores(setting, by_column, groups, rows=rows, weight=weight, **others.known)
+        return cast(Tensor, loss * share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +241,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=8)          # doctest: +SKIP
     """
 
+    builtins = (MultiVectorMultipleNegativesRankingLoss, CachedMultiVectorMultipleNegativesRankingLoss)
     scorer_type = _OfAllInMiniBatches
     model: Any
     _of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
@@ -293,8 +278,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         finally:
             self._of_batch = None, None, None
 
-    # That of the built-in loss, which is here for how it embeds, knows nothing of ours.
+    # Those of the built-in loss, which is here for how it embeds, know nothing of ours.
     get_config_dict = SelectiveMultipleNegativesRankingLoss.get_config_dict
+    citation = SelectiveMultipleNegativesRankingLoss.citation
 
     def calculate_loss(
         self, reps: list[list[Tensor]], masks_chunks: list[list[Tensor]], *, with_backward: bool = False
@@ -313,29 +299,20 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             TokenEmbeddings(*cat_padded_token_embeddings(column, masks))
             for column, masks in zip(reps, masks_chunks, strict=True)
         ]
-        batch = self._batch(columns, self._others(columns, *self._of_batch))
-        documents = batch.documents.embeddings
-        if with_backward:
-            # All steps share how the documents were joined and gathered: the way back through that is taken once, with
-            # the sum of their gradients.
-            leaf = documents.detach().requires_grad_()
-            batch = batch._replace(documents=TokenEmbeddings(leaf, batch.documents.mask))
+        others = self._others(columns, *self._of_batch)
+        if not with_backward:
+            return self._loss(columns, others)
+        batch = self._batch(columns, others)
+        # All steps share how the documents were joined and gathered: the way back through that is taken once, with the
+        # sum of their gradients.
+        documents, leaf = batch.documents.embeddings, batch.documents.embeddings.detach().requires_grad_()
+        batch = batch._replace(documents=TokenEmbeddings(leaf, batch.documents.mask))
         losses_of_steps = []
-        for begin in self._steps(batch):
-            loss = self._loss_of_some(batch, self._scores(batch, begin), begin)
-            if with_backward:
-                # Outside autocast, where the trainer calls backward too.
-                with torch.autocast(loss.device.type, enabled=False):
-                    loss.backward()  # of the queries, the steps share only joining and padding, which save no tensors
-                loss = loss.detach()
-            losses_of_steps.append(loss)
-        if with_backward and leaf.grad is not None:
-            torch.autograd.backward(documents, leaf.grad)
+        for begin, scores in self._scored(batch):
+            loss = self._loss_of_some(batch, scores, begin)
+            # Outside autocast, where the trainer calls backward too.
+            with torch.autocast(loss.device.type, enabled=False):
+                loss.backward()  # of the queries, the steps share only joining and padding, which save no tensors
+            losses_of_steps.append(loss.detach())
+        torch.autograd.backward(documents, leaf.grad)
         return torch.stack(losses_of_steps).sum()
-
-    @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
-        own = builtin_citation(SelectiveMultipleNegativesRankingLoss, self)
-        return own + builtin_citation(CachedMultiVectorMultipleNegativesRankingLoss, self)

@@ -179,7 +179,7 @@ class SelectivePairwiseLoss(LateInteractionLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = MultiVectorMarginMSELoss
+    builtins = (MultiVectorMarginMSELoss,)
     objective_type = Pairwise
 
     @constructor
@@ -279,7 +279,7 @@ class SelectiveListwiseLoss(LateInteractionLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = MultiVectorDistillKLDivLoss
+    builtins = (MultiVectorDistillKLDivLoss,)
     scorer_type = LateInteractionOfLists
     objective_type = Listwise
 
