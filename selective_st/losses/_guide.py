@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import at_least_single, one_of, without_autocast
+from selective_st.functional._common import at_least_single, dense, one_of, without_autocast
 from selective_st.functional._in_batch_common import FalseNegatives, Guidance
 from selective_st.losses._common import said
 
@@ -40,44 +41,25 @@ class Guide:
     _decoders: dict[str | None, Any]
 
     @torch.no_grad()
-    def embed(
-        self,
-        features: Sequence[dict[str, Tensor]],
-        mini_batch_size: int | None = None,
-        mini_batch_num_tokens: int | None = None,
-    ) -> list[Tensor]:
+    def embed(self, features: Sequence[dict[str, Tensor]], **mini_batches: int | None) -> list[Tensor]:
         """The guide's embeddings of each column.
 
         Args:
             features: Tokenized features, one dict for each column; they are left as they are.
-            mini_batch_size: How many texts are embedded at once; None for a column at once.
-            mini_batch_num_tokens: If given, mini-batches are packed up to this many tokens instead.
+            **mini_batches: How many texts are embedded at once (`mini_batch_size`), and up to how many tokens
+                (`mini_batch_num_tokens`); None for a column at once.
 
         Returns:
             One tensor of shape (rows, dim) a column.
         """
         columns = [self._features(column) for column in features]
         is_static = isinstance(self.encoder, SentenceTransformer) and has_static_embedding_input(self.encoder)
-        if mini_batch_size is None or is_static:
+        if mini_batches.get("mini_batch_size") is None or is_static:
             return embed_columns(self.encoder, columns)
         cached: Any = CachedLossMixin()
-        sizes = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
-        vars(cached).update(model=self.encoder, **sizes)
+        vars(cached).update(model=self.encoder, **mini_batches)
         in_mini_batches = partial(cached.embed_minibatch_iter, with_grad=False, copy_random_state=False)
         return [torch.cat([embeddings for embeddings, *_ in in_mini_batches(column)]) for column in columns]
-
-    def embed_texts(self, texts: Sequence[Any]) -> Tensor:
-        """The guide's embeddings of texts.
-
-        Args:
-            texts: The texts.
-
-        Returns:
-            A unit vector for each, of shape (texts, dim).
-        """
-        encoder = cast(Any, self.encoder)
-        embeddings = encoder.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
-        return normalize(at_least_single(embeddings.to_dense() if embeddings.is_sparse else embeddings))
 
     def keep_texts(self, columns: Sequence[Sequence[Any]]) -> Tensor:
         """Which texts may be negatives.
@@ -91,7 +73,9 @@ class Guide:
         # The same texts are there many times, as objects too.
         texts = {id(text): text for column in columns for text in column}
         places = {key: place for place, key in enumerate(texts)}
-        embeddings = self.embed_texts(list(texts.values()))
+        encoder = cast(Any, self.encoder)
+        encoded = encoder.encode(list(texts.values()), convert_to_tensor=True, show_progress_bar=False)
+        embeddings = normalize(at_least_single(dense(encoded)))
         queries, *others = (embeddings[[places[id(text)] for text in column]] for column in columns)
         scores = torch.stack([(queries * other).sum(1) for other in others], 1)
         keep = self.rule.keep(scores, scores[:, 0])
@@ -155,13 +139,9 @@ def guide_of(owner: str, model: nn.Module, settings: Mapping[str, Any]) -> Guide
     return Guide(owner, encoder, rule, {} if _reads_alike(model, encoder) else _tokenizers_of(model))
 
 
-def _tokenizer_of(model: nn.Module) -> Any:
-    return getattr(model, "tokenizer", None)
-
-
 def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
     """The tokenizer of a model, and those of its routes by the task."""
-    found: dict[str | None, Any] = {None: _tokenizer_of(model)}
+    found: dict[str | None, Any] = {None: getattr(model, "tokenizer", None)}
     for router in model.children():
         if isinstance(router, Router):
             found.update({task: cast(Any, route)[0].tokenizer for task, route in router.sub_modules.items()})
@@ -170,15 +150,15 @@ def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
 
 def _reads_alike(model: Any, encoder: Any) -> bool:
     """Whether the guide reads the model's tokens as they are."""
-    tokenizers = [_tokenizer_of(each) for each in (model, encoder)]
+    tokenizers: list[Any] = [getattr(each, "tokenizer", None) for each in (model, encoder)]
     if None in tokenizers:  # no text is tokenised, or nobody knows how
         return True
     ours, theirs = (each.get_vocab() if hasattr(each, "get_vocab") else each for each in tokenizers)
     # A late-interaction model has tokens of its own around those of a text; so may another first module, or each route.
     if ours != theirs or isinstance(model, MultiVectorEncoder) or isinstance(encoder[0], Router):
         return False
-    longest, own = (getattr(each, "max_seq_length", None) for each in (encoder, model))
-    return isinstance(encoder[0], type(model[0])) and (longest is None or own is None or longest >= own)
+    longest, own = (getattr(each, "max_seq_length", None) or math.inf for each in (encoder, model))
+    return isinstance(encoder[0], type(model[0])) and longest >= own
 
 
 def _token_lists(features: dict[str, Any]) -> list[list[int]] | None:

@@ -159,11 +159,7 @@ class Loss(nn.Module):
             self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = common.labels_and_weight(type(self).__name__, labels, weight, rows)
-        try:
-            targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))
-        except (TypeError, ValueError):
-            self.scorer.scores(embeddings, None)  # of a similarity function that does not fit it is told first
-            raise
+        targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))
         scores = self.scorer.scores(embeddings, targets.mask)
         loss: Tensor = self.objective.loss_of(scores, targets, weight)
         if not self._has_remarked:

@@ -170,29 +170,47 @@ class _Cosine(Function):
 class _DotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
 
+    are_cosines = False
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         # In one tensor, which takes few operators; a CPU's cache prefers one document after the other.
         self._together = len(tensors) > 2 and tensors[0].device.type not in _ONE_BY_ONE
+        norm = torch.linalg.vector_norm
         if self._together:
-            return self._of_all(torch.stack(tensors))
-        anchors, *documents = tensors
-        products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
-        for document, place in zip(documents, scores.unbind(-1), strict=True):
-            torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
-        return scores
-
-    def _of_all(self, columns: Tensor) -> Tensor:
-        """The value, of all columns in one tensor, whose memory may be written to."""
-        return columns[1:].mul_(columns[0]).sum(-1).movedim(0, -1)
+            columns = torch.stack(tensors)
+            norms = norm(columns, dim=-1).movedim(0, -1) if self.are_cosines else None
+            scores = columns[1:].mul_(columns[0]).sum(-1).movedim(0, -1)
+        else:
+            anchors, *documents = tensors
+            products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
+            for document, place in zip(documents, scores.unbind(-1), strict=True):
+                torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
+            norms = torch.stack([norm(column, dim=-1) for column in tensors], dim=-1) if self.are_cosines else None
+        if norms is None:
+            return scores
+        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
+        self._of_both = inverse[..., :1] * inverse[..., 1:]
+        # A length that is not divided by, for being too short, does not turn what it is the length of.
+        self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
+        self._cosines = scores.mul_(self._of_both)
+        return self._cosines
 
     @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             return pull_through(self._one_by_one, gradient, needed, tensors)
-        return self._gradients(gradient, *tensors)
+        if not self.are_cosines:
+            return self._gradients(gradient, *tensors)
+        to_units = self._gradients(gradient * self._of_both, *tensors)
+        # What points along an embedding only changes its length.
+        along = gradient * self._cosines
+        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
+        trios = zip(to_units, factors, tensors, strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
 
-    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+    def _one_by_one(self, *columns: Tensor) -> Tensor:
+        anchors, *documents = map(_unit, columns) if self.are_cosines else columns
         return torch.stack([torch.linalg.vecdot(anchors, document) for document in documents], -1)
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
@@ -209,38 +227,7 @@ class _DotProducts(KnownSlopes):
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
-    _norms: Tensor | None = None
-
-    @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        products = super().value(*tensors)
-        norms = self._norms
-        if norms is None:
-            norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
-        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
-        self._of_both = inverse[..., :1] * inverse[..., 1:]
-        # A length that is not divided by, for being too short, does not turn what it is the length of.
-        self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
-        self._cosines = products.mul_(self._of_both)
-        return self._cosines
-
-    @override
-    def _of_all(self, columns: Tensor) -> Tensor:
-        self._norms = torch.linalg.vector_norm(columns, dim=-1).movedim(0, -1)
-        return super()._of_all(columns)
-
-    @override
-    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
-        return super()._one_by_one(*map(_unit, (anchors, *documents)))
-
-    @override
-    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        to_units = super()._gradients(gradient * self._of_both, anchors, *documents)
-        # What points along an embedding only changes its length.
-        along = gradient * self._cosines
-        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
-        trios = zip(to_units, factors, [anchors, *documents], strict=True)
-        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
+    are_cosines = True
 
 
 def _unit(embeddings: Tensor) -> Tensor:

@@ -156,8 +156,8 @@ class InBatchLoss(Loss):
         ids = self._document_ids(features) if tells_apart else None
         if self._guide is None:
             return ids, None
-        sizes = [getattr(self.scorer, name, None) for name in ("mini_batch_size", "mini_batch_num_tokens")]
-        return ids, self._guide.embed(features, *sizes)
+        names = ("mini_batch_size", "mini_batch_num_tokens")
+        return ids, self._guide.embed(features, **{name: getattr(self.scorer, name, None) for name in names})
 
     def _others(
         self, embeddings: list[Any], labels: Any, document_ids: Columns, guided: Columns, weight: Any = None

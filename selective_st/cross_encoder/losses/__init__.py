@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from selective_st.cross_encoder.losses.in_batch import (
-    CachedSelectiveMultipleNegativesRankingLoss,
-    SelectiveMultipleNegativesRankingLoss,
-)
 from selective_st.cross_encoder.losses.selective import (
+    CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveCrossEntropyLoss,
     SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
     SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,

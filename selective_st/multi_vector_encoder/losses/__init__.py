@@ -14,12 +14,10 @@ normalises embeddings: that is for a `Normalize` module in the model. So:
   `high_scores(score_range=(0, 32)).linear_outside(None, 32.0)` with MaxSim.
 """
 
-from selective_st.multi_vector_encoder.losses.in_batch import (
-    CachedSelectiveMultipleNegativesRankingLoss,
-    SelectiveMultipleNegativesRankingLoss,
-)
 from selective_st.multi_vector_encoder.losses.selective import (
+    CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
     SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
