@@ -67,11 +67,6 @@ class ScoreSpace(NamedTuple):
     inputs: str = "sentence_features"
     outputs: int | None = None
 
-    @property
-    def lowest(self) -> float:
-        """The lowest score that there can be, minus infinity where nothing bounds them."""
-        return max(self.range.low, 0.0) if self.sign == 1 else self.range.low
-
     def ranges(self, advice: str = "map_scores") -> Ranges:
         """Where labels that are such scores lie."""
         return [(f"the range of {self.name}", self.range, advice)]
@@ -145,11 +140,6 @@ def tensor_of(owner: str, labels: Any) -> Tensor:
     if not isinstance(labels, Tensor):
         raise TypeError(said("no_tensor", owner, got=type(labels).__name__))
     return labels
-
-
-def dtype_of(labels: Any) -> str:
-    """What labels are, for a message."""
-    return str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
 
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:

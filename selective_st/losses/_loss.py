@@ -183,7 +183,10 @@ class Loss(nn.Module):
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
         config = {name: _plain(name, getattr(self, name)) for name in self._composed}
-        unsaid = {**self.said_if_not, **dict.fromkeys(_OVERRIDING, config.get("temperature"))}
+        unsaid = {
+            **self.said_if_not,
+            **dict.fromkeys(("student_temperature", "teacher_temperature"), config.get("temperature")),
+        }
         return {name: value for name, value in config.items() if name not in unsaid or value != unsaid[name]}
 
     @property
@@ -196,9 +199,6 @@ class Loss(nn.Module):
 def _say_alone(loss: Any, _: Any) -> None:
     # The wrappers of sparse losses ask for the loss of embeddings.
     loss.say(common.sentence("alone", loss=type(loss).__name__))
-
-
-_OVERRIDING = ("student_temperature", "teacher_temperature")
 
 
 def _made(kind: type[Part], settings: Mapping[str, Any], **given: Any) -> Any:

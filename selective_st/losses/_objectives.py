@@ -25,7 +25,7 @@ from selective_st.functional.listwise import LARGEST_RISE, ListMatching
 from selective_st.functional.pointwise import MeanMatching
 from selective_st.links import ConstantLink, Interval, Link
 from selective_st.losses import _settings as settings
-from selective_st.losses._common import Ranges, ScoreSpace, dtype_of, sentence, tensor_of, without_weight
+from selective_st.losses._common import Ranges, ScoreSpace, sentence, tensor_of, without_weight
 
 _TEACHER_SPACES = {
     "cosine": Interval(-1.0, 1.0),
@@ -99,8 +99,9 @@ class Objective(settings.Part):
             scores: Scores of a batch; None before there are any. Where scores have no bounds and both signs, one as far
                 below 0 as these are from it is to be expected.
         """
-        if math.isfinite(self.space.lowest):
-            check_nonnegative(self.owner, self.link, self.space.lowest)
+        lowest = max(self.space.range.low, 0.0) if self.space.sign == 1 else self.space.range.low
+        if math.isfinite(lowest):
+            check_nonnegative(self.owner, self.link, lowest)
         elif scores is not None and scores.numel() and self.link._lowest_value < 0 and self.space.sign == 0:
             check_nonnegative(self.owner, self.link, -float(scores.detach().abs().max()))
 
@@ -341,7 +342,7 @@ class Pairwise(Calibrated):
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            raise TypeError(self.said("integer_margins", got=dtype_of(labels)))
+            raise TypeError(self.said("integer_margins", got=getattr(labels, "dtype", type(labels).__name__)))
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
             if self.targets is None:

@@ -370,22 +370,20 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         precision: Precision = "auto",
     ) -> None: ...
 
-    # How many anchors' scores are in memory at once; None for the default.
-    _block_size: int | None = None
-
     @override
     def _loss(self, embeddings: list[Any], others: Others) -> Tensor:
         rows = len(embeddings[0])
         if self.gather_across_devices and self._gathers():
             embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
         queries, *documents = embeddings
+        cached_at_once = getattr(self.scorer, "mini_batch_size", None)
         loss = in_batch_loss_of_setting(
             self.objective.setting,
             queries,
             documents,
             normalize=self.similarity_fct is cos_sim,
             similarity_fct=None if self.similarity_fct in _FUSED else self.similarity_fct,
-            block_size=self._block_size,
+            block_size=cached_at_once and max(cached_at_once, _CACHED_BLOCK_SIZE),
             weight=others.weight,
             rows=(others.begin, others.begin + rows),
             **others.known,
@@ -493,10 +491,6 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     ) -> None: ...
 
     _of_batch: tuple[Columns, Columns] = (None, None)
-
-    @property
-    def _block_size(self) -> int:  # type: ignore[override]
-        return max(self.mini_batch_size, _CACHED_BLOCK_SIZE)
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:

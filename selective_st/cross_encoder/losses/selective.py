@@ -25,7 +25,6 @@ from selective_st.links import Link, SigmoidLink
 from selective_st.losses import _settings as settings
 from selective_st.losses._common import (
     ScoreSpace,
-    dtype_of,
     flat_link,
     labels_and_weight,
     score_link,
@@ -34,7 +33,7 @@ from selective_st.losses._common import (
 )
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Listwise, Objective, Pairwise, Pointwise, Targets
-from selective_st.losses.order import Order
+from selective_st.losses.selective import Order
 
 _SIGMOID = nn.Sigmoid()
 # Its steps are taken as they are; they ask the loss for its negatives, and for the loss of logits.
@@ -191,7 +190,8 @@ class PairsOfLists(Pairwise):
                     raise ValueError(self.said("for_lists", name=name))
             return super().targets_of(labels, shape)
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            raise TypeError(self.said("integer_order", got=dtype_of(labels), targets=self.targets))
+            got = getattr(labels, "dtype", type(labels).__name__)
+            raise TypeError(self.said("integer_order", got=got, targets=self.targets))
         if labels.shape != shape:
             raise ValueError(self.said("shape_of_order", shape=shape, got=tuple(labels.shape)))
         ranges = self.space.ranges() if self.targets == "scores" else ()

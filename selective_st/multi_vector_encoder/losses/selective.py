@@ -22,7 +22,7 @@ from selective_st.losses._common import ScoreSpace, flat_link, score_link
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Listwise, Pairwise, Pointwise
 from selective_st.losses.in_batch import InBatchLoss, Others
-from selective_st.losses.order import Order
+from selective_st.losses.selective import Order
 from selective_st.multi_vector_encoder.losses import _scoring as late
 from selective_st.multi_vector_encoder.losses._scoring import LateInteraction, TokenEmbeddings
 
