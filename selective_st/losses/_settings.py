@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, whole_number
 from selective_st.functional import _common as functional
 from selective_st.links import Link
 from selective_st.losses._common import said
@@ -54,6 +54,7 @@ link = partial(setting, a_link)
 positive = partial(setting, partial(_number, positive=True))
 nonnegative = partial(setting, partial(_number, nonnegative=True))
 whole = partial(setting, _whole)
+at_least_1 = partial(setting, partial(whole_number, least=1))
 smoothing = partial(setting, lambda owner, _, value: functional.check_smoothing(owner, value))
 
 

@@ -154,7 +154,7 @@ class PairsOfLists(Pairwise):
     """
 
     targets: str | None = settings.one_of("margins", "scores", "order", default=None)
-    k: int | None = settings.whole(None)
+    k: int | None = settings.at_least_1(None)
     weighting_scheme: Any = None
 
     @override
@@ -866,7 +866,7 @@ class _PairsInMiniBatches(TextPairs):
         mini_batch_size: How many pairs the model reads at once.
     """
 
-    mini_batch_size: int = settings.whole()
+    mini_batch_size: int = settings.at_least_1()
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRankingLoss):
