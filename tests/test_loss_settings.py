@@ -156,7 +156,7 @@ class TestAssigning:
             loss.partition_mode = "per_direction"
         loss.directions = ("query_to_doc", "doc_to_query")
         loss.partition_mode = "per_direction"
-        assert loss.objective.setting.groups == (("query_to_doc",), ("doc_to_query",))
+        assert loss.objective.groups == (("query_to_doc",), ("doc_to_query",))
 
     def test_annealing(self, caplog: pytest.LogCaptureFixture) -> None:
         columns = embeddings(3)

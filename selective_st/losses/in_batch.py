@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 from typing_extensions import override
 
 from selective_st.functional import _in_batch_common as functional
-from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
+from selective_st.functional._blockwise import Direction, Precision
 from selective_st.functional._common import at_least_single
 from selective_st.functional._in_batch_common import HardnessMode, MarginStrategy, PartitionMode, SimilarityMatrix
 from selective_st.functional.in_batch import in_batch_loss_of_setting
@@ -40,39 +40,19 @@ _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 
 
 @dataclass(frozen=True, kw_only=True)
-class InBatch(Calibrated):
-    """Each anchor's positive above all other documents of the batch.
-
-    Attributes:
-        scale: The factor of the potential.
-        directions: What is compared.
-        partition_mode: One Softmax over all directions, or one each.
-        hardness_mode: Which negatives' logits are raised.
-        hardness_strength: By how much times their similarity.
-        label_smoothing: How much of the label is spread evenly over all candidates.
-        precision: That of the matrix products.
-        setting: What the in-batch loss takes of all this.
-    """
+class InBatch(Calibrated, functional.InBatchSetting):
+    """Each anchor's positive above all other documents of the batch: what the in-batch loss is told, as it takes it."""
 
     columns = range(2, sys.maxsize)
     columns_said = "columns_in_batch"
     link_is_positive = True
     scale: float = settings.positive(1.0)
-    directions: tuple[Direction, ...] = ("query_to_doc",)
-    partition_mode: PartitionMode = "joint"
-    hardness_mode: HardnessMode | None = None
-    hardness_strength: float = 0.0
-    label_smoothing: float = 0.0
-    precision: Precision = settings.one_of(*PRECISIONS, default="auto")
-    setting: functional.InBatchSetting = settings.found()
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [one.name for one in fields(functional.InBatchSetting) if one.init]
-        made = functional.InBatchSetting(**{name: getattr(self, name) for name in names})
-        checked = ("directions", "hardness_strength", "label_smoothing")
-        self._settle(setting=made, reaches=not self.is_plain, **{name: getattr(made, name) for name in checked})
+        functional.InBatchSetting.__post_init__(self)
+        self._settle(reaches=not self.is_plain)
 
 
 class Others(NamedTuple):
@@ -378,7 +358,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         queries, *documents = embeddings
         cached_at_once = getattr(self.scorer, "mini_batch_size", None)
         loss = in_batch_loss_of_setting(
-            self.objective.setting,
+            self.objective,
             queries,
             documents,
             normalize=self.similarity_fct is cos_sim,

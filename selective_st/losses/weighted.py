@@ -507,16 +507,12 @@ def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
 
 def _weights(owner: str, names: tuple[str, ...], weights: Any) -> dict[str, Weight]:
     """The weight of each loss, checked."""
-    if isinstance(weights, (list, tuple)):
-        if len(weights) != len(names):
-            raise ValueError(said("number_of_weights", owner, losses=len(names), got=len(weights), name=repr(names[0])))
+    if isinstance(weights, (list, tuple)) and len(weights) == len(names):
         weights = dict(zip(names, weights, strict=True))
-    elif not isinstance(weights, Mapping | None):
-        raise TypeError(said("no_weights", owner, got=repr(weights), name=repr(names[0])))
+    if not isinstance(weights, Mapping | None) or not set(names).issuperset(weights or ()):
+        raise ValueError(said("weights_of_losses", owner, names=names, got=repr(weights)))
     found: dict[str, Weight] = {**dict.fromkeys(names, 1.0), **(weights or {})}
     for name, weight in found.items():
-        if name not in names:
-            raise ValueError(said("weight_of_nothing", owner, names=", ".join(map(repr, names)), name=repr(name)))
         if not isinstance(weight, WeightSchedule):
             found[name] = finite_number(owner, f"weights[{name!r}]", weight, nonnegative=True)
     if not any(map(_last, found.values())):

@@ -82,15 +82,6 @@ def _known_as(similarity_fct: Any) -> tuple[ScoringKind | None, int]:
     return next(places, (None, -1))
 
 
-def nature_of(similarity_fct: LateInteraction) -> str | None:
-    """What scores are known to be: "sum" or "mean" of the tokens' highest similarities, "other mean", or None."""
-    kind, family = _known_as(similarity_fct)
-    if kind is None or family not in (_MAXSIM, _MEAN):
-        return None if kind is None else "other mean"
-    options = similarity_fct.keywords if isinstance(similarity_fct, functools.partial) else {}
-    return "mean" if options.get("length_normalize", family == _MEAN) else "sum"
-
-
 def normalizes_tokens(model: nn.Module) -> bool:
     """Whether the tokens' embeddings are known to have unit length, at most shortened by pooling."""
     shortening = ("MultiVectorMask", "TokenPooling")
@@ -130,7 +121,7 @@ class LateInteractionOfPairs(Scorer):
         kind: What the function must compare.
         similarity_fct: The late-interaction function; None for MaxSim.
         mini_batch_size: The most documents of a forward pass; None for no limit.
-        nature: What its scores are, as `nature_of` tells.
+        nature: What scores are known to be: "sum" or "mean" of the tokens' highest similarities, "other mean", or None.
     """
 
     kind: ClassVar[ScoringKind] = PAIRS
@@ -142,11 +133,10 @@ class LateInteractionOfPairs(Scorer):
         super().__post_init__()
         if self.similarity_fct is None:
             self._settle(similarity_fct=self.kind.functions[_MAXSIM])
-        self._check_function(self.similarity_fct)
-        self._settle(nature=nature_of(self.similarity_fct))
+        self._settle(nature=self._nature_of(self.similarity_fct))
 
-    def _check_function(self, similarity_fct: Any) -> None:
-        """Raise unless it is a late-interaction function, and of the right kind where that is known."""
+    def _nature_of(self, similarity_fct: Any) -> str | None:
+        """What scores are; an error unless it is a late-interaction function, of the right kind where that is known."""
         kind, family = _known_as(similarity_fct)
         right = f"{_MODULE}.{self.kind.functions[max(family, _MAXSIM)].__name__}"
         if isinstance(similarity_fct, (type, Link)) or not callable(similarity_fct):
@@ -158,6 +148,10 @@ class LateInteractionOfPairs(Scorer):
             inspect.signature(similarity_fct).bind(None, None, queries_mask=None, documents_mask=None)
         except (TypeError, ValueError):
             raise ValueError(self.said("takes_no_masks", name=name, right=right)) from None
+        if kind is None or family not in (_MAXSIM, _MEAN):
+            return None if kind is None else "other mean"
+        options = similarity_fct.keywords if isinstance(similarity_fct, functools.partial) else {}
+        return "mean" if options.get("length_normalize", family == _MEAN) else "sum"
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:

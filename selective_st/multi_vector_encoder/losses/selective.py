@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -379,20 +379,6 @@ class SelectiveOrderLoss(late.LateInteractionLoss):
     ) -> None: ...
 
 
-class _Batch(NamedTuple):
-    """What is compared in a batch.
-
-    Attributes:
-        queries: Those of this device.
-        documents: Of all, one group a query.
-        others: What else is known.
-    """
-
-    queries: TokenEmbeddings
-    documents: TokenEmbeddings
-    others: Others
-
-
 class SelectiveMultipleNegativesRankingLoss(late.LateInteractionLoss, InBatchLoss):
     r"""Rank each query's positive above all other documents of the batch, where the late-interaction scores matter.
 
@@ -490,41 +476,40 @@ class SelectiveMultipleNegativesRankingLoss(late.LateInteractionLoss, InBatchLos
 
     @override
     def _loss(self, embeddings: list[TokenEmbeddings], others: Others) -> Tensor:
-        batch = self._batch(embeddings, others)
-        scores = [scores for _, scores in self._scored(batch)]
-        return self._loss_of_some(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
+        queries, documents = self._compared(embeddings)
+        scores = [scores for _, scores in self._scored(queries, documents)]
+        scores_of_all = scores[0] if len(scores) == 1 else torch.cat(scores)
+        return self._loss_of_some(scores_of_all, 0, len(queries), len(documents), others)
 
-    def _batch(self, embeddings: list[TokenEmbeddings], others: Others) -> _Batch:
-        """What is compared in a batch, with the documents of other devices where these are gathered."""
+    def _compared(self, embeddings: list[TokenEmbeddings]) -> tuple[TokenEmbeddings, TokenEmbeddings]:
+        """The queries, and the documents, one group a query: those of other devices too where they are gathered."""
         queries, *documents = embeddings
         if self._gathers():  # only documents, padded to the longest text of any: each device scores its own queries
             for place, column in enumerate(map(late.with_mask, documents)):
                 gathered = all_gather_padded(column.embeddings, cast(Tensor, column.mask), with_grad=True)
                 documents[place] = TokenEmbeddings(*gathered)
-        return _Batch(queries, late.stack(documents), others)
+        return queries, late.stack(documents)
 
-    def _scored(self, batch: _Batch) -> Iterator[tuple[int, Tensor]]:
+    def _scored(self, queries: TokenEmbeddings, documents: TokenEmbeddings) -> Iterator[tuple[int, Tensor]]:
         """Where each part of the queries begins that is scored at once, and its scores against all documents."""
-        rows = len(batch.queries)
-        step = self.score_mini_batch_size or rows
-        for begin in range(0, rows, step):
-            yield begin, self.scorer.of_some(batch.queries, begin, step, batch.documents)
+        step = self.score_mini_batch_size or len(queries)
+        for begin in range(0, len(queries), step):
+            yield begin, self.scorer.of_some(queries, begin, step, documents)
 
-    def _loss_of_some(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
-        """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
-        others, groups = batch.others, len(batch.documents)
+    def _loss_of_some(self, scores: Tensor, begin: int, rows: int, groups: int, others: Others) -> Tensor:
+        """What the queries from `begin` on add to the mean loss of the rows, given their scores against all groups."""
         if others.known["target_scores"] is not None:
             self._remark(scores, others.known["target_scores"])
         # Here a query's documents stand side by side; the in-batch loss wants the positives first, then each column of
         # hard negatives.
         by_column = scores.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1)
         first, weight = others.begin + begin, others.weight
-        share: Any = len(scores) / len(batch.queries)
+        share: Any = len(scores) / rows
         if weight is not None:
             total, weight = weight.sum(), weight[begin : begin + len(scores)]
             share = weight.sum() / torch.where(total > 0, total, 1) * others.share
-        rows, setting = (first, first + len(scores)), self.objective.setting
-        loss = in_batch_loss_of_scores(setting, by_column, groups, rows=rows, weight=weight, **others.known)
+        anchors = (first, first + len(scores))
+        loss = in_batch_loss_of_scores(self.objective, by_column, groups, rows=anchors, weight=weight, **others.known)
         return cast(Tensor, loss * share)
 
 
@@ -655,17 +640,16 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         others = self._others(columns, *self._of_batch)
         if not with_backward:
             return self._loss(columns, others)
-        batch = self._batch(columns, others)
+        queries, documents = self._compared(columns)
         # All steps share how the documents were joined and gathered: the way back through that is taken once, with the
         # sum of their gradients.
-        documents, leaf = batch.documents.embeddings, batch.documents.embeddings.detach().requires_grad_()
-        batch = batch._replace(documents=TokenEmbeddings(leaf, batch.documents.mask))
+        leaf = TokenEmbeddings(documents.embeddings.detach().requires_grad_(), documents.mask)
         losses_of_steps = []
-        for begin, scores in self._scored(batch):
-            loss = self._loss_of_some(batch, scores, begin)
+        for begin, scores in self._scored(queries, leaf):
+            loss = self._loss_of_some(scores, begin, len(queries), len(leaf), others)
             # Outside autocast, where the trainer calls backward too.
             with torch.autocast(loss.device.type, enabled=False):
                 loss.backward()  # of the queries, the steps share only joining and padding, which save no tensors
             losses_of_steps.append(loss.detach())
-        torch.autograd.backward(documents, leaf.grad)
+        torch.autograd.backward(documents.embeddings, leaf.embeddings.grad)
         return torch.stack(losses_of_steps).sum()
