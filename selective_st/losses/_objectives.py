@@ -426,13 +426,11 @@ class Listwise(Calibrated):
     def _check_that_settings_agree(self) -> None:
         if self.label_range is not None and self.teacher_space is not None:
             raise ValueError(self.said("range_and_space"))
-        if self.targets == "scores" and self.label_smoothing:
-            raise ValueError(self.said("smoothing_of_scores"))
         if self.targets == "labels" and self.lists == "batch":
             raise ValueError(self.said("batch_of_labels"))
-        for name in ("teacher_space", "label_range"):
-            if self.targets == "labels" and getattr(self, name) is not None:
-                raise ValueError(self.said("scale_of_labels", name=name))
+        for name in ("label_smoothing",) if self.targets == "scores" else ("teacher_space", "label_range"):
+            if getattr(self, name):
+                raise ValueError(self.said("for_other_targets", name=name, targets=self.targets))
 
     def _ranges_of_scores(self) -> Ranges:
         """Where target scores must lie."""
