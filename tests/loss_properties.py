@@ -325,7 +325,7 @@ def forward_is_the_loss_of_embeddings(case: LossCase) -> None:
     loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     embeddings: Any = columns
     if case.model_type == "MultiVectorEncoder":  # whose embeddings are several tensors a column
-        embeddings = loss.embed(loss.model.given(columns, labels)[0])  # type: ignore[operator, union-attr]
+        embeddings = loss.scorer.embed(loss.model, loss.model.given(columns, labels)[0])  # type: ignore[operator, union-attr]
     of_embeddings = loss.compute_loss_from_embeddings(embeddings, labels)  # type: ignore[operator]
     assert_close(value(loss, columns, labels).detach(), of_embeddings.detach())
     of_embeddings.backward()

@@ -363,16 +363,20 @@ MUTANTS = [
         "position = torch.arange(tokens.shape[1]).expand_as(tokens)",
         ("test_in_batch_modules",),
     ),
-    Mutant("losses/_common.py", "check_nonnegative(owner, link, -float(scores.detach().abs().max()))", "pass", LOSSES),
+    Mutant(
+        "losses/_objectives.py",
+        "check_nonnegative(self.owner, self.link, -float(scores.detach().abs().max()))",
+        "pass",
+        LOSSES,
+    ),
     Mutant(
         "losses/_objectives.py",
         "labels = labels[:, :1] - labels[:, 1:]",
         "labels = labels[:, 1:] - labels[:, :1]",
         ("test_loss_identities", *LOSSES),
     ),
-    Mutant("losses/_loss.py", "self._modules.update(made._modules)", "pass", LOSSES),
     Mutant("losses/_loss.py", "self._compose({**composed, name: value})", "pass", LOSSES),
-    Mutant("losses/_loss.py", "(self.__dict__ if is_module else self._modules).pop(name, None)", "pass", LOSSES),
+    Mutant("losses/_loss.py", "self._modules.pop(name, None)", "pass", LOSSES),
     Mutant("losses/in_batch.py", "if first.numel() > 1 and bool((first == first[0]).all()):", "if False:", LOSSES),
     Mutant(
         "cross_encoder/losses/_scoring.py",

@@ -237,7 +237,7 @@ def of_multi_vector_encoder(**options: Any) -> tuple[Any, Any, Callable[[Tensor]
     features = [model.preprocess(column, task=task) for column, task in zip(TEXTS, ("query", "document"), strict=True)]
 
     def scores(model: Any) -> Tensor:
-        queries, documents = loss.embed([dict(column) for column in features])
+        queries, documents = loss.scorer.embed(loss.model, [dict(column) for column in features])
         products = torch.einsum("itd,iud->itu", queries.embeddings, documents.embeddings)
         best = products.masked_fill(~documents.mask.bool()[:, None, :], -torch.inf).amax(-1)
         inside = queries.mask.to(best)

@@ -512,8 +512,9 @@ def test_an_own_function_of_the_wrong_shape_is_refused(make: Any) -> None:
         return queries.sum() + torch.zeros(2, 9)
 
     columns = [tokens(ROWS, 3, seed, torch.float32) for seed in range(3)]
+    labels = None if make is SelectivePairwiseLoss else torch.rand(ROWS, 2)
     with pytest.raises(ValueError, match=r"similarity_fct must compare .* giving shape .* but wrong gave \(2, 9\)"):
-        make(echo(), similarity_fct=wrong).compute_loss_from_embeddings(columns, torch.rand(ROWS, 2))
+        make(echo(), similarity_fct=wrong).compute_loss_from_embeddings(columns, labels)
 
 
 @pytest.mark.parametrize("make", LOSSES, ids=lambda loss: loss.__name__)

@@ -193,7 +193,7 @@ class TestModelCard:
         return (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
     def test_names_the_loss_and_its_link(self, card: str) -> None:
-        assert "selective_st.losses.pointwise.SelectivePointwiseLoss" in card
+        assert "selective_st.losses.selective.SelectivePointwiseLoss" in card
         assert "loss:SelectivePointwiseLoss" in card
         block = re.search(r"SelectivePointwiseLoss</code> with these parameters:\s*```json\n(.*?)```", card, re.DOTALL)
         assert block is not None

@@ -6,23 +6,21 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
-from selective_st._ahead import on_cpu
 from selective_st._templates import template
-from selective_st._validation import finite_number
-from selective_st.functional._checks import check_link, check_nonnegative, check_smoothing
 from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, SigmoidLink, high_scores
+from selective_st.links._numerics import check_tensor
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
+# Where labels must lie: what says so, the range, and the sentence of advice for labels outside it.
+Ranges = Sequence[tuple[str, Interval, str]]
 
 PAPER_CITATION = """
 @misc{shamir2025selective,
@@ -36,20 +34,15 @@ PAPER_CITATION = """
 }
 """
 
-# Where a similarity function cannot leave a range, labels outside it are a mistake.
-_COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim, util.cos_sim)
-_DOT_PRODUCTS: tuple[SimilarityFunction, ...] = (util.pairwise_dot_score, util.dot_score)
-_ROW_BY_ROW = {
-    "pairwise_cos_sim": "cos_sim",
-    "pairwise_dot_score": "dot_score",
-    "pairwise_euclidean_sim": "euclidean_sim",
-    "pairwise_manhattan_sim": "manhattan_sim",
-}
+# What compares all with all, and what compares row by row in the same way.
+_SIMILARITIES: tuple[tuple[SimilarityFunction, ...], ...] = (
+    (util.cos_sim, util.pairwise_cos_sim, torch.cosine_similarity, util.pairwise_angle_sim),
+    (util.dot_score, util.pairwise_dot_score),
+    (util.euclidean_sim, util.pairwise_euclidean_sim),
+    (util.manhattan_sim, util.pairwise_manhattan_sim),
+)
 # What a model of more than texts adds to their tokens, which then do not tell its inputs apart.
 _OTHER_MODALITIES = ("pixel_", "image_", "video_", "audio_", "input_features", "input_values")
-# A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
-_RANGE_TOLERANCE = 1e-4
-_FEW_LABELS = 256
 
 
 class ScoreSpace(NamedTuple):
@@ -74,11 +67,6 @@ class ScoreSpace(NamedTuple):
     inputs: str = "sentence_features"
     outputs: int | None = None
 
-    @property
-    def lowest(self) -> float:
-        """The lowest score that there can be, minus infinity where nothing bounds them."""
-        return max(self.range.low, 0.0) if self.sign == 1 else self.range.low
-
     def ranges(self, advice: str = "map_scores") -> Ranges:
         """Where labels that are such scores lie."""
         return [(f"the range of {self.name}", self.range, advice)]
@@ -101,85 +89,6 @@ def sentence(what: str, /, **facts: Any) -> str:
 def said(what: str, owner: str, /, **facts: Any) -> str:
     """The same, of a loss."""
     return f"{owner}: {sentence(what, **facts)}"
-
-
-# Where labels must lie: what says so, the range, and the sentence of advice for labels outside it.
-Ranges = Sequence[tuple[str, Interval, str]]
-# Checks of a setting: of the loss, the setting's name, and its value, which they give back as it is to be kept.
-Check = Callable[..., Any]
-
-
-def _number(owner: str, name: str, value: Any, **bounds: bool) -> float:
-    if isinstance(value, Link):
-        raise TypeError(said("link_for_number", owner, name=name))
-    return finite_number(owner, name, value, **bounds)
-
-
-def a_link(owner: str, name: str, value: Any) -> Link:
-    """A link, also within."""
-    link = check_link(owner, value, name)
-    link.validate()
-    return link
-
-
-def whole(owner: str, name: str, value: Any, allowed: str = "") -> int:
-    """A whole number > 0."""
-    if isinstance(value, Link):
-        raise TypeError(said("link_for_number", owner, name=name))
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(said("whole_number", owner, name=name, value=repr(value), allowed=allowed))
-    return value
-
-
-def smoothing(owner: str, name: str, value: Any) -> float:
-    """A number from 0 to 1."""
-    return check_smoothing(owner, value)
-
-
-POSITIVE: Check = partial(_number, positive=True)
-NONNEGATIVE: Check = partial(_number, nonnegative=True)
-
-
-def one_of(*allowed: Any) -> Check:
-    """One of some values, which None may be among."""
-
-    def check(owner: str, name: str, value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(said("one_of", owner, name=name, allowed=allowed, value=repr(value)))
-        return value
-
-    return check
-
-
-def optional(check: Check, allowed: str = "") -> Check:
-    """None, or what another check allows."""
-    words = {"allowed": allowed} if allowed else {}
-    return lambda owner, name, value: None if value is None else check(owner, name, value, **words)
-
-
-def setting(check: Check, default: Any = MISSING) -> Any:
-    """A field that is a setting, with its check."""
-    return field(default=default, metadata={"check": check})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A part of a loss; its fields are settings of the loss, each with its check.
-
-    Attributes:
-        owner: The loss, for messages.
-    """
-
-    owner: str = field(compare=False)
-
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            if "check" in one.metadata:
-                self._settle(**{one.name: one.metadata["check"](self.owner, one.name, getattr(self, one.name))})
-
-    def _settle(self, **values: Any) -> None:
-        """Keep what has been made of the settings."""
-        self.__dict__.update(values)
 
 
 def without_padding(documents: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
@@ -221,12 +130,8 @@ def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[
         if weight is not None:
             raise TypeError(said("weight_twice", owner))
         labels, weight = labels.get("label"), labels["weight"]
-    if weight is None:
-        return labels, None
-    if not isinstance(weight, Tensor):
-        raise TypeError(said("weight_type", owner, got=type(weight).__name__))
-    if tuple(weight.shape) != (rows,):
-        raise ValueError(said("weight_shape", owner, rows=rows, shape=tuple(weight.shape)))
+    if weight is not None:
+        check_tensor(owner, "weight", weight, "real", (rows,), of="of one number >= 0 a row")
     return labels, weight
 
 
@@ -237,26 +142,14 @@ def tensor_of(owner: str, labels: Any) -> Tensor:
     return labels
 
 
-def dtype_of(labels: Any) -> str:
-    """What labels are, for a message."""
-    return str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
-
-
-def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = SentenceTransformer) -> ScoreSpace:
-    """The space of the scores that a similarity function gives, of embeddings of such a model."""
-    bounds = Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
-    sign = (1 if model_type is SparseEncoder else 0) if is_dot_product(similarity_fct) else None
-    return ScoreSpace(similarity_fct_name(similarity_fct), bounds, sign)
-
-
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the cosine similarity."""
-    return similarity_fct in _COSINES
+    return similarity_fct in (torch.cosine_similarity, util.pairwise_cos_sim, util.cos_sim)
 
 
 def is_dot_product(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the dot product."""
-    return similarity_fct in _DOT_PRODUCTS
+    return similarity_fct in (util.pairwise_dot_score, util.dot_score)
 
 
 def check_model(owner: str, model: object, model_type: type[nn.Module] = SentenceTransformer) -> None:
@@ -282,7 +175,7 @@ def check_model(owner: str, model: object, model_type: type[nn.Module] = Sentenc
             raise TypeError(said("other_model", owner, type=name, got=type(model).__name__, right=right))
 
 
-def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> None:
+def check_similarity(owner: str, similarity_fct: Any, *, pairwise: bool) -> None:
     """Raise unless `similarity_fct` is a function, and of the right kind where that is known.
 
     Args:
@@ -299,14 +192,11 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
     if not callable(similarity_fct):
         example = "pairwise_dot_score" if pairwise else "dot_score"
         raise TypeError(said("no_similarity", owner, got=repr(similarity_fct), example=example))
-    name = getattr(similarity_fct, "__name__", "")
-    is_row_by_row = similarity_fct is torch.cosine_similarity or (name.startswith("pairwise_") and hasattr(util, name))
-    is_matrix = name in _ROW_BY_ROW.values() and hasattr(util, name)
-    if pairwise and is_matrix and not is_row_by_row:
-        right = next(row for row, matrix in _ROW_BY_ROW.items() if matrix == name)
-        raise ValueError(said("similarity_of_all", owner, name=name, right=right))
-    if not pairwise and is_row_by_row:
-        raise ValueError(said("similarity_of_rows", owner, name=name, right=_ROW_BY_ROW.get(name, "cos_sim")))
+    for matrix, *rows in _SIMILARITIES:
+        if similarity_fct in ([matrix] if pairwise else rows):
+            right = rows[0] if pairwise else matrix
+            facts = {"name": similarity_fct.__name__, "right": right.__name__}
+            raise ValueError(said("similarity_of_all" if pairwise else "similarity_of_rows", owner, **facts))
 
 
 def without_weight(link: Link) -> Link:
@@ -315,34 +205,12 @@ def without_weight(link: Link) -> Link:
     return inner if weight == 1 else link
 
 
-def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
-    """Raise a ValueError where the scores leave the link's domain, as far as is known before there are any."""
-    if space.range.low > -math.inf and not link.domain.includes(space.range):
-        raise ValueError(said("beyond_domain", owner, space=space, link=link))
-
-
-def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tensor | None = None) -> None:
-    """Raise a ValueError where a link that must not be negative is so on scores that there can be, not only there are.
-
-    Args:
-        owner: The loss, for messages.
-        link: The link.
-        space: Where the scores come from.
-        scores: Scores of a batch; None before there are any. Where scores have no bounds and both signs, one as far
-            below 0 as these are from it is to be expected.
-    """
-    if math.isfinite(space.lowest):
-        check_nonnegative(owner, link, space.lowest)
-    elif scores is not None and scores.numel() and link._lowest_value < 0 and space.sign == 0:
-        check_nonnegative(owner, link, -float(scores.detach().abs().max()))
-
-
 def flat_link(space: ScoreSpace, targets: str | None) -> Link:
     """The default link of a loss that ranks as it does without one: all scores matter alike."""
     return ConstantLink()
 
 
-def list_link(space: ScoreSpace) -> Link:
+def list_link(space: ScoreSpace, targets: str | None) -> Link:
     """The default link of a loss on lists: high scores matter gently, up to the highest that is to be expected."""
     return gentle_link(space.highest, bounded=space.range.high <= 1)
 
@@ -357,10 +225,9 @@ def score_link(space: ScoreSpace, targets: str | None) -> Link:
     Returns:
         The link.
     """
-    highest = space.highest
     if targets == "link_values":
-        return SigmoidLink(scale=20.0 / highest, shift=0.5 * highest)
-    return high_scores(score_range=(0.0, highest))
+        return SigmoidLink(scale=20.0 / space.highest, shift=0.5 * space.highest)
+    return high_scores(score_range=(0.0, space.highest))
 
 
 def gentle_link(highest: float, *, bounded: bool = False) -> Link:
@@ -377,45 +244,6 @@ def gentle_link(highest: float, *, bounded: bool = False) -> Link:
     return link if bounded else link.linear_outside(None, highest)
 
 
-def check_label_range(owner: str, labels: Tensor, ranges: Ranges = (), *, may_be_never: bool = False) -> Tensor | None:
-    """Check that labels lie within ranges, and find the padded ones, by one look at the values on their device.
-
-    Args:
-        owner: The loss, for the message.
-        labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: Where they must lie.
-        may_be_never: Whether minus infinity is allowed, for a document that is never right.
-
-    Returns:
-        Which labels count; None for all, which are finite then.
-
-    Raises:
-        ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
-    """
-    seen = on_cpu(labels) if labels.is_cuda else labels
-    if seen.numel() > _FEW_LABELS:
-        low, high = torch.stack(seen.aminmax()).tolist()
-        has_padding = math.isnan(low)
-    else:  # which cost less to look through than tensor operations do to start
-        values = seen.flatten().tolist()
-        low, high, has_padding = min(values), max(values), math.isnan(sum(values))
-    mask = None
-    if has_padding or (may_be_never and -math.inf in (low, high)):
-        known = seen > -math.inf if may_be_never else ~seen.isnan()
-        rows = (~known.view(len(known), -1).any(dim=1)).nonzero().flatten().tolist()
-        if rows:
-            raise ValueError(said("nan_rows", owner, rows=rows[:5]))
-        low, high = torch.stack(seen[known].aminmax()).tolist()
-        mask = (~seen.isnan()).to(labels.device, non_blocking=True)
-    if math.isinf(low) or math.isinf(high):
-        raise ValueError(said("not_finite", owner, low=low, high=high))
-    for what, allowed, advice in ranges:
-        if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
-            facts = {"allowed": allowed, "what": what, "low": low, "high": high, "advice": sentence(advice)}
-            raise ValueError(said("out_of_range", owner, **facts))
-    return mask
-
-
 def bibtex_entries(citation: str) -> list[str]:
     """The entries of a BibTeX text.
 
@@ -428,13 +256,8 @@ def bibtex_entries(citation: str) -> list[str]:
     return [stripped for entry in re.split(r"(?m)^(?=@)", citation) if (stripped := entry.strip())]
 
 
-def builtin_citation(builtin: type[nn.Module], loss: nn.Module) -> str:
-    """What the built-in loss that a loss generalises would cite, with that loss's settings."""
-    return str(cast(Any, builtin).citation.fget(loss))
-
-
-@lru_cache(maxsize=16)
 def _hash_factors(length: int, device: torch.device) -> Tensor:
+    # The first of them are the same for any length.
     generator = torch.Generator().manual_seed(0)
     return torch.randint(-(2**62), 2**62, (length,), generator=generator).mul_(2).add_(1).to(device)
 
@@ -450,30 +273,21 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
         A 64-bit hash for each text; different texts share one with the probability of about 1e-19. None for features of
         another kind.
     """
-    tokens = features.get("input_ids")
+    tokens, offsets = features.get("input_ids"), features.get("offsets")
     if not isinstance(tokens, Tensor) or tokens.is_floating_point():
         return None
     if any(name.startswith(_OTHER_MODALITIES) for name in features):
         return None
     tokens = tokens.long() + 1
-    offsets = features.get("offsets")
     if "cu_seq_lens_q" in features:  # texts one after the other, without padding
         tokens, offsets = tokens.flatten(), features["cu_seq_lens_q"][:-1].long()
     if tokens.dim() == 2:
-        mask = features.get("attention_mask")
-        mask = torch.ones_like(tokens) if mask is None else mask.long()
+        mask = features.get("attention_mask", torch.ones_like(tokens)).long()
         position = (mask.cumsum(1) - 1).clamp(min=0)  # so that padding on the left changes nothing
-        factors = _hash_factors(_power_of_two(tokens.shape[1]), tokens.device)
-        return (tokens * mask * factors[position]).sum(1)
-    if tokens.dim() != 1 or not isinstance(offsets, Tensor):
+        return (tokens * mask * _hash_factors(tokens.shape[1], tokens.device)[position]).sum(1)
+    if offsets is None:
         return None
     index = torch.arange(len(tokens), device=tokens.device)
     text = torch.searchsorted(offsets, index, right=True) - 1
-    position = index - offsets[text]
-    factors = _hash_factors(_power_of_two(len(tokens)), tokens.device)
-    return torch.zeros_like(offsets).index_add_(0, text, tokens * factors[position])
-
-
-def _power_of_two(length: int) -> int:
-    """The next power of two, so that few lengths are kept."""
-    return 1 << max(length - 1, 1).bit_length()
+    factors = _hash_factors(len(tokens), tokens.device)[index - offsets[text]]
+    return torch.zeros_like(offsets).index_add_(0, text, tokens * factors)

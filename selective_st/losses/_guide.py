@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -16,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import at_least_single, without_autocast
-from selective_st.functional._in_batch_common import FalseNegatives, Guidance, MarginStrategy
-from selective_st.losses._common import one_of, said
+from selective_st.functional._common import at_least_single, dense, one_of, without_autocast
+from selective_st.functional._in_batch_common import FalseNegatives, Guidance
+from selective_st.losses._common import said
 
 
 @dataclass(eq=False)
@@ -39,41 +41,25 @@ class Guide:
     _decoders: dict[str | None, Any]
 
     @torch.no_grad()
-    def embed(
-        self,
-        features: Sequence[dict[str, Tensor]],
-        mini_batch_size: int | None = None,
-        mini_batch_num_tokens: int | None = None,
-    ) -> list[Tensor]:
+    def embed(self, features: Sequence[dict[str, Tensor]], **mini_batches: int | None) -> list[Tensor]:
         """The guide's embeddings of each column.
 
         Args:
             features: Tokenized features, one dict for each column; they are left as they are.
-            mini_batch_size: How many texts are embedded at once; None for a column at once.
-            mini_batch_num_tokens: If given, mini-batches are packed up to this many tokens instead.
+            **mini_batches: How many texts are embedded at once (`mini_batch_size`), and up to how many tokens
+                (`mini_batch_num_tokens`); None for a column at once.
 
         Returns:
             One tensor of shape (rows, dim) a column.
         """
         columns = [self._features(column) for column in features]
         is_static = isinstance(self.encoder, SentenceTransformer) and has_static_embedding_input(self.encoder)
-        if mini_batch_size is None or is_static:
+        if mini_batches.get("mini_batch_size") is None or is_static:
             return embed_columns(self.encoder, columns)
-        embedder = _InMiniBatches(self.encoder, mini_batch_size, mini_batch_num_tokens)
-        return [torch.cat(list(embedder.embeddings(column))) for column in columns]
-
-    def embed_texts(self, texts: Sequence[Any]) -> Tensor:
-        """The guide's embeddings of texts.
-
-        Args:
-            texts: The texts.
-
-        Returns:
-            A unit vector for each, of shape (texts, dim).
-        """
-        encoder = cast(Any, self.encoder)
-        embeddings = encoder.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
-        return normalize(at_least_single(embeddings.to_dense() if embeddings.is_sparse else embeddings))
+        cached: Any = CachedLossMixin()
+        vars(cached).update(model=self.encoder, **mini_batches)
+        in_mini_batches = partial(cached.embed_minibatch_iter, with_grad=False, copy_random_state=False)
+        return [torch.cat([embeddings for embeddings, *_ in in_mini_batches(column)]) for column in columns]
 
     def keep_texts(self, columns: Sequence[Sequence[Any]]) -> Tensor:
         """Which texts may be negatives.
@@ -87,7 +73,9 @@ class Guide:
         # The same texts are there many times, as objects too.
         texts = {id(text): text for column in columns for text in column}
         places = {key: place for place, key in enumerate(texts)}
-        embeddings = self.embed_texts(list(texts.values()))
+        encoder = cast(Any, self.encoder)
+        encoded = encoder.encode(list(texts.values()), convert_to_tensor=True, show_progress_bar=False)
+        embeddings = normalize(at_least_single(dense(encoded)))
         queries, *others = (embeddings[[places[id(text)] for text in column]] for column in columns)
         scores = torch.stack([(queries * other).sum(1) for other in others], 1)
         keep = self.rule.keep(scores, scores[:, 0])
@@ -124,31 +112,13 @@ class Guide:
         return features
 
 
-class _InMiniBatches(CachedLossMixin):
-    """A model that embeds a column in mini-batches."""
-
-    def __init__(self, model: nn.Module, mini_batch_size: int, mini_batch_num_tokens: int | None) -> None:
-        self.model = model
-        self.mini_batch_size = mini_batch_size
-        self.mini_batch_num_tokens = mini_batch_num_tokens
-
-    def embeddings(self, column: dict[str, Any]) -> Iterator[Tensor]:
-        """Those of each mini-batch, without a gradient."""
-        for embeddings, *_ in self.embed_minibatch_iter(column, with_grad=False, copy_random_state=False):
-            yield embeddings
-
-
-def guide_of(
-    owner: str, model: nn.Module, encoder: object, margin: float, margin_strategy: MarginStrategy
-) -> Guide | None:
+def guide_of(owner: str, model: nn.Module, settings: Mapping[str, Any]) -> Guide | None:
     """The guide of a loss, checked; None where there is none.
 
     Args:
         owner: The loss, for messages.
         model: The model to train.
-        encoder: The guide, or None.
-        margin: How far below the positive's score a negative's must stay.
-        margin_strategy: Whether that is a distance, or a share of the positive's score.
+        settings: The settings of the loss: among them `guide`, `margin` and `margin_strategy`.
 
     Returns:
         The guide.
@@ -157,63 +127,38 @@ def guide_of(
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range, or a margin is given without a guide.
     """
+    encoder, margin, margin_strategy = (settings[name] for name in ("guide", "margin", "margin_strategy"))
+    one_of(owner, "margin_strategy", margin_strategy, ("absolute", "relative"))
+    rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
     if encoder is None:
-        for name, value, default in (("margin", margin, 0.0), ("margin_strategy", margin_strategy, "absolute")):
-            if value != default:
-                raise ValueError(said("without_guide", owner, name=name))
+        if rule != FalseNegatives():
+            raise ValueError(said("without_guide", owner))
         return None
     if not isinstance(encoder, nn.Module) or isinstance(encoder, (CrossEncoder, MultiVectorEncoder)):
         raise TypeError(said("no_guide", owner, got=type(encoder).__name__))
-    one_of("absolute", "relative")(owner, "margin_strategy", margin_strategy)
-    rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
     return Guide(owner, encoder, rule, {} if _reads_alike(model, encoder) else _tokenizers_of(model))
-
-
-def checked_embeddings(
-    owner: str, guide: Guide | None, given: list[Tensor] | None, rows: int, columns: int
-) -> list[Tensor] | None:
-    """The guide's embeddings of a batch as given, checked; None without a guide."""
-    if given is None and guide is not None:
-        raise ValueError(said("guide_reads_texts", owner))
-    if given is not None and guide is None:
-        raise ValueError(said("embeddings_of_no_guide", owner, loss=owner))
-    if given is not None and [len(column) for column in given] != [rows] * columns:
-        got = [tuple(column.shape) for column in given]
-        raise ValueError(said("guide_embeddings", owner, columns=columns, rows=rows, got=got))
-    return given
-
-
-def _tokenizer_of(model: nn.Module) -> Any:
-    return getattr(model, "tokenizer", None)
 
 
 def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
     """The tokenizer of a model, and those of its routes by the task."""
-    found: dict[str | None, Any] = {None: _tokenizer_of(model)}
+    found: dict[str | None, Any] = {None: getattr(model, "tokenizer", None)}
     for router in model.children():
         if isinstance(router, Router):
             found.update({task: cast(Any, route)[0].tokenizer for task, route in router.sub_modules.items()})
     return found
 
 
-def _vocabulary(tokenizer: Any) -> Any:
-    return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else tokenizer
-
-
-def _reads_alike(model: nn.Module, encoder: nn.Module) -> bool:
+def _reads_alike(model: Any, encoder: Any) -> bool:
     """Whether the guide reads the model's tokens as they are."""
-    tokenizers = [_tokenizer_of(each) for each in (model, encoder)]
+    tokenizers: list[Any] = [getattr(each, "tokenizer", None) for each in (model, encoder)]
     if None in tokenizers:  # no text is tokenised, or nobody knows how
         return True
-    if _vocabulary(tokenizers[0]) != _vocabulary(tokenizers[1]):
-        return False
+    ours, theirs = (each.get_vocab() if hasattr(each, "get_vocab") else each for each in tokenizers)
     # A late-interaction model has tokens of its own around those of a text; so may another first module, or each route.
-    if isinstance(model, MultiVectorEncoder) or isinstance(cast(Any, encoder)[0], Router):
+    if ours != theirs or isinstance(model, MultiVectorEncoder) or isinstance(encoder[0], Router):
         return False
-    if not isinstance(cast(Any, encoder)[0], type(cast(Any, model)[0])):
-        return False
-    longest, own = (getattr(each, "max_seq_length", None) for each in (encoder, model))
-    return longest is None or own is None or longest >= own
+    longest, own = (getattr(each, "max_seq_length", None) or math.inf for each in (encoder, model))
+    return isinstance(encoder[0], type(model[0])) and longest >= own
 
 
 def _token_lists(features: dict[str, Any]) -> list[list[int]] | None:
@@ -221,12 +166,8 @@ def _token_lists(features: dict[str, Any]) -> list[list[int]] | None:
     tokens = features.get("input_ids")
     if not isinstance(tokens, Tensor):
         return None
-    if "cu_seq_lens_q" in features:
-        ends = features["cu_seq_lens_q"].tolist()[1:-1]
-    elif isinstance(features.get("offsets"), Tensor):
-        ends = features["offsets"].tolist()[1:]
-    else:
-        mask = features.get("attention_mask")
-        rows = tokens.tolist() if mask is None else (row[kept] for row, kept in zip(tokens, mask.bool(), strict=True))
-        return [list(row) if mask is None else row.tolist() for row in rows]
-    return [part.tolist() for part in tokens.flatten().cpu().tensor_split(ends)]
+    if tokens.dim() == 2 and "cu_seq_lens_q" not in features:
+        mask = features.get("attention_mask", torch.ones_like(tokens)).bool()
+        return [row[kept].tolist() for row, kept in zip(tokens, mask, strict=True)]
+    ends = features["cu_seq_lens_q"][1:-1] if "cu_seq_lens_q" in features else features["offsets"][1:]
+    return [part.tolist() for part in tokens.flatten().cpu().tensor_split(ends.tolist())]

@@ -8,50 +8,24 @@ from __future__ import annotations
 
 import math
 import sys
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st import functional
 from selective_st._ahead import on_cpu
 from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
-from selective_st.functional import (
-    fenchel_young_loss,
-    listwise_label_loss,
-    listwise_matching_loss,
-    margin_loss,
-    matching_loss,
-    pairwise_loss,
-)
-from selective_st.functional._common import calibration_weight
+from selective_st.functional._common import calibration_weight, check_nonnegative
 from selective_st.functional.listwise import LARGEST_RISE, ListMatching
 from selective_st.functional.pointwise import MeanMatching
 from selective_st.links import ConstantLink, Interval, Link
-from selective_st.losses._common import (
-    NONNEGATIVE,
-    POSITIVE,
-    Part,
-    Ranges,
-    ScoreSpace,
-    a_link,
-    check_label_range,
-    check_link_of_space,
-    check_positive_link,
-    dtype_of,
-    one_of,
-    optional,
-    said,
-    sentence,
-    setting,
-    smoothing,
-    tensor_of,
-    without_weight,
-)
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import Ranges, ScoreSpace, sentence, tensor_of, without_weight
 
 _TEACHER_SPACES = {
     "cosine": Interval(-1.0, 1.0),
@@ -60,8 +34,10 @@ _TEACHER_SPACES = {
 }
 # Mean of the largest target probability, beyond which only the top counts, or hardly anything does.
 _SATURATED, _FLAT = 0.99, 1.05
-_ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
+# A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
+_RANGE_TOLERANCE = 1e-4
+_FEW_LABELS = 256
 
 
 class Targets(NamedTuple):
@@ -79,7 +55,7 @@ class Targets(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective(Part):
+class Objective(settings.Part):
     """From scores and labels to a loss.
 
     Attributes:
@@ -87,35 +63,91 @@ class Objective(Part):
         link: What matters.
         columns: How many columns of texts there may be.
         columns_said: The sentence for other numbers of columns.
+        link_is_positive: Whether the link must not be negative, whatever the labels.
+        reaches: Whether labels are scores that are to be reached.
         is_simple: Whether the link is one for all scores: then most batches go straight to the formula.
     """
 
     columns: ClassVar[range]
     columns_said: ClassVar[str]
+    link_is_positive: ClassVar[bool] = False
     space: ScoreSpace
-    link: Link = setting(a_link)
-    is_simple: bool = field(init=False, compare=False, repr=False)
-    _straight: Link = field(init=False, compare=False, repr=False)
-    _ranges: Ranges = field(init=False, compare=False, repr=False, default=())
+    link: Link = settings.link()
+    reaches: bool = settings.found()
+    is_simple: bool = settings.found()
+    _straight: Link = settings.found()
+    _ranges: Ranges = settings.found(())
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_link_of_space(self.owner, self.link, self.space)
+        self.check_domain(self.link)
         if self.link_is_positive:
-            check_positive_link(self.owner, self.link, self.space)
-        self._settle(is_simple=self.link.domain == (-math.inf, math.inf), _straight=without_weight(self.link))
+            self.check_positive()
+        is_simple = self.link.domain == (-math.inf, math.inf)
+        reaches = getattr(self, "targets", None) == "scores"
+        self._settle(is_simple=is_simple, reaches=reaches, _straight=without_weight(self.link))
 
-    @property
-    def link_is_positive(self) -> bool:
-        """Whether the link must not be negative, whatever the labels."""
-        return False
+    def check_domain(self, link: Link) -> None:
+        """Raise a ValueError where the scores leave a link's domain, as far as is known before there are any."""
+        if self.space.range.low > -math.inf and not link.domain.includes(self.space.range):
+            raise ValueError(self.said("beyond_domain", space=self.space, link=link))
+
+    def check_positive(self, scores: Tensor | None = None) -> None:
+        """Raise a ValueError where the link is negative on scores that there can be, not only there are.
+
+        Args:
+            scores: Scores of a batch; None before there are any. Where scores have no bounds and both signs, one as far
+                below 0 as these are from it is to be expected.
+        """
+        lowest = max(self.space.range.low, 0.0) if self.space.sign == 1 else self.space.range.low
+        if math.isfinite(lowest):
+            check_nonnegative(self.owner, self.link, lowest)
+        elif scores is not None and scores.numel() and self.link._lowest_value < 0 and self.space.sign == 0:
+            check_nonnegative(self.owner, self.link, -float(scores.detach().abs().max()))
 
     def check_batch(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
         if columns not in self.columns:
             raise ValueError(f"{self.owner} {sentence(self.columns_said, columns=columns)}")
         if not rows:
-            raise ValueError(said("no_rows", self.owner, inputs=self.space.inputs))
+            raise ValueError(self.said("no_rows", inputs=self.space.inputs))
+
+    def known(self, labels: Tensor, ranges: Ranges = (), *, may_be_never: bool = False) -> Tensor | None:
+        """Check that labels lie within ranges, and find the padded ones, by one look at the values on their device.
+
+        Args:
+            labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
+            ranges: Where they must lie.
+            may_be_never: Whether minus infinity is allowed, for a document that is never right.
+
+        Returns:
+            Which labels count; None for all, which are finite then.
+
+        Raises:
+            ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
+        """
+        seen = on_cpu(labels) if labels.is_cuda else labels
+        if seen.numel() > _FEW_LABELS:
+            low, high = torch.stack(seen.aminmax()).tolist()
+            has_padding = math.isnan(low)
+        else:  # which cost less to look through than tensor operations do to start
+            values = seen.flatten().tolist()
+            low, high, has_padding = min(values), max(values), math.isnan(sum(values))
+        mask = None
+        if has_padding or (may_be_never and -math.inf in (low, high)):
+            known = seen > -math.inf if may_be_never else ~seen.isnan()
+            rows = (~known.view(len(known), -1).any(dim=1)).nonzero().flatten().tolist()
+            if rows:
+                raise ValueError(self.said("nan_rows", rows=rows[:5]))
+            low, high = torch.stack(seen[known].aminmax()).tolist()
+            mask = (~seen.isnan()).to(labels.device, non_blocking=True)
+        if math.isinf(low) or math.isinf(high):
+            raise ValueError(self.said("not_finite", low=low, high=high))
+        for what, allowed, advice in ranges:
+            if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
+                facts = {"allowed": allowed, "what": what, "low": low, "high": high, "advice": sentence(advice)}
+                raise ValueError(self.said("out_of_range", **facts))
+        return mask
 
     def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
         """The labels of a batch, checked.
@@ -129,16 +161,16 @@ class Objective(Part):
             The labels, and which of them count.
         """
         if not isinstance(labels, Tensor) or labels.shape != shape or not labels.is_floating_point():
-            labels = self.fitted(labels, shape)
-        return Targets(labels, check_label_range(self.owner, labels, self._ranges), of_lists)
+            labels = self.fitted(tensor_of(self.owner, labels), shape)
+        return Targets(labels, self.known(labels, self._ranges), of_lists)
 
-    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
+    def fitted(self, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Labels that are no floats in the scores' shape, as they are to be taken; or an error."""
         raise NotImplementedError
 
-    @abstractmethod
     def loss_of(self, scores: Tensor, targets: Any, weight: Tensor | None) -> Tensor:
         """The mean loss of scores, given what `targets_of` gave, and the weights of rows."""
+        raise NotImplementedError  # of losses of embeddings
 
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
         """Whether lists of integers can be taken as the floats that they equal."""
@@ -146,7 +178,7 @@ class Objective(Part):
 
     def to_be_reached(self, labels: Any) -> Tensor | None:
         """The scores that are to be reached, if the labels are such."""
-        return None
+        return labels if self.reaches and isinstance(labels, Tensor) else None
 
     def remarks(self, labels: Any) -> list[str]:
         """What is odd in the labels of the first batch."""
@@ -164,47 +196,37 @@ class Pointwise(Objective):
 
     columns = range(2, sys.maxsize)
     columns_said = "columns_of_scores"
-    targets: str = setting(one_of("scores", "link_values"))
+    targets: str = settings.one_of("scores", "link_values")
     pos_weight: Any = None
-    _bounds: Interval | None = field(init=False, compare=False, repr=False)
+    _bounds: Interval | None = settings.found()
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
+        bounds, weight = self.link.domain, self.pos_weight
+        ranges = [(f"the domain of {self.link!r}", bounds, "map_scores"), *self.space.ranges()]
         if self.targets == "link_values":
             bounds = self.link.range
             ranges = [(f'the range of {self.link!r} (targets="link_values")', bounds, "use_scores")]
-        else:
-            bounds = self.link.domain
-            ranges = [(f"the domain of {self.link!r}", bounds, "map_scores"), *self.space.ranges()]
+            weight = weight.item() if isinstance(weight, Tensor) and weight.numel() == 1 else weight
+            if weight is not None:
+                self._settle(pos_weight=finite_number(self.owner, "pos_weight", weight, positive=True))
+            self._settle(is_simple=False)
+        elif weight is not None:
+            raise ValueError(self.said("pos_weight_for_scores", loss=self.owner))
         # Labels are clamped of the rounding error that the check allows.
-        bounded = None if bounds == (-math.inf, math.inf) else bounds
-        self._settle(_ranges=ranges, _bounds=bounded, pos_weight=self._checked_pos_weight())
-        self._settle(is_simple=self.is_simple and self.targets == "scores")
-
-    def _checked_pos_weight(self) -> float | None:
-        value = self.pos_weight
-        if value is None:
-            return None
-        if self.targets == "scores":
-            raise ValueError(said("pos_weight_for_scores", self.owner, loss=self.owner))
-        if isinstance(value, Tensor):
-            if value.numel() != 1:
-                raise ValueError(said("pos_weight_shape", self.owner, shape=tuple(value.shape)))
-            value = value.item()
-        return finite_number(self.owner, "pos_weight", value, positive=True)
+        self._settle(_ranges=ranges, _bounds=None if bounds == (-math.inf, math.inf) else bounds)
 
     @override
-    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
-        got = tuple(tensor_of(self.owner, labels).shape)
+    def fitted(self, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         rows, documents = shape if len(shape) == 2 else (*shape, 1)
         shapes = [(rows,), (rows, 1)] if documents == 1 else [(rows, documents)]
-        if got not in shapes:
-            raise ValueError(said("shape_of_scores", self.owner, shapes=shapes, columns=documents + 1, got=got))
+        if labels.shape not in shapes:
+            got = tuple(labels.shape)
+            raise ValueError(self.said("shape_of_scores", shapes=shapes, columns=documents + 1, got=got))
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
-            raise TypeError(said("integer_scores", self.owner, dtype=labels.dtype))
-        checked: Tensor = labels
-        return checked
+            raise TypeError(self.said("integer_scores", dtype=labels.dtype))
+        return labels
 
     @override
     def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
@@ -219,17 +241,13 @@ class Pointwise(Objective):
     def _loss_of_some(self, scores: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
         mask = None if mask is None else mask.to(scores.device).view(scores.shape)
         if self.targets == "scores":
-            return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
-        pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
-        return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
+            return functional.matching_loss(scores, labels, self.link, mask=mask, weight=weight)
+        pos_weight = self.pos_weight or 1.0
+        return functional.fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets == "link_values"
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,21 +259,19 @@ class Calibrated(Objective):
         calibration_link: Its link, or None for the link.
     """
 
-    calibration: float = setting(NONNEGATIVE, 1.0)
-    calibration_link: Link | None = setting(optional(a_link), None)
+    calibration: float = settings.nonnegative(1.0)
+    calibration_link: Any = settings.link(None)
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        link = self.calibration_link or self.link
-        check_link_of_space(self.owner, link, self.space)
-        self._settle(calibration_link=link)
+        self._settle(calibration_link=self.calibration_link or self.link)
+        self.check_domain(self.calibration_link)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is a plain Softmax, which does not care where the scores lie."""
-        link = self.calibration_link or self.link
-        return isinstance(self.link, ConstantLink) and not calibration_weight(self.calibration, link)
+        return isinstance(self.link, ConstantLink) and not calibration_weight(self.calibration, self.calibration_link)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,23 +285,23 @@ class Pairwise(Calibrated):
 
     columns = range(3, sys.maxsize)
     columns_said = "columns_of_negatives"
-    temperature: float = setting(POSITIVE, 1.0)
-    targets: str | None = setting(one_of(None, "margins", "scores"), None)
+    temperature: float = settings.positive(1.0)
+    targets: str | None = settings.one_of("margins", "scores", default=None)
 
     @override
     def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
         if labels is None:
             if self.targets is not None:
-                raise ValueError(said("targets_without_labels", self.owner, targets=self.targets))
+                raise ValueError(self.said("targets_without_labels", targets=self.targets))
             return Targets(None)
         if self._kind_of_labels(labels, shape[0], shape[1] - 1) == "margins":
             if labels.dim() == 2 and labels.shape[1] == shape[1]:
                 labels = labels[:, :1] - labels[:, 1:]
             labels = labels.view(shape[0], -1)
             return Targets(labels, self.check_margins(labels))
-        mask = check_label_range(self.owner, labels, self.space.ranges())
+        mask = self.known(labels, self.space.ranges())
         if mask is not None:
-            check_label_range(self.owner, labels[:, 0])  # a positive without a score is no padding: it is in every pair
+            self.known(labels[:, 0])  # a positive without a score is no padding: it is in every pair
         return Targets(labels, mask)
 
     @override
@@ -293,19 +309,20 @@ class Pairwise(Calibrated):
     def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
         positive, negative = scores.split_with_sizes([1, scores.shape[1] - 1], 1)
         if targets.values is None:
-            check_positive_link(self.owner, self.link, self.space, scores)
-            return pairwise_loss(positive.squeeze(1), negative, self.link, self.temperature, weight=weight)
+            self.check_positive(scores)
+            return functional.pairwise_loss(positive.squeeze(1), negative, self.link, self.temperature, weight=weight)
         labels = targets.values.to(scores)
         if labels.shape == scores.shape:
             return self.matched(positive, negative, labels[:, :1], labels[:, 1:], weight)
         if self.is_simple and targets.mask is None and weight is None:
             return MeanMatching(self._straight)(positive - negative, labels)
-        return margin_loss(positive.squeeze(1), negative, labels, self.link, mask=targets.mask, weight=weight)
+        of_pairs = positive.squeeze(1), negative, labels
+        return functional.margin_loss(*of_pairs, self.link, mask=targets.mask, weight=weight)
 
     def matched(self, positive: Tensor, negative: Tensor, high: Tensor, low: Tensor, weight: Tensor | None) -> Tensor:
         """The matching loss of pairs of scores as lists of two; NaN among the targets marks a pair that is none."""
         targets = torch.stack([high.expand_as(low), low], -1)
-        return listwise_matching_loss(
+        return functional.listwise_matching_loss(
             torch.stack([positive.expand_as(negative), negative], -1),
             targets,
             self.link,
@@ -320,31 +337,26 @@ class Pairwise(Calibrated):
         """Which margins count (None for all); a ValueError for those that no two scores have."""
         low, high = self.space.range
         what = f"the range of differences of {self.space.name}"
-        return check_label_range(self.owner, margins, [(what, Interval(low - high, high - low), "scale_margins")])
+        return self.known(margins, [(what, Interval(low - high, high - low), "scale_margins")])
 
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            raise TypeError(said("integer_margins", self.owner, got=dtype_of(labels)))
+            raise TypeError(self.said("integer_margins", got=getattr(labels, "dtype", type(labels).__name__)))
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
             if self.targets is None:
-                raise ValueError(said("margins_or_scores", self.owner, labels=negatives + 1))
+                raise ValueError(self.said("margins_or_scores", labels=negatives + 1))
             return self.targets
-        if shape == (rows, negatives) or (negatives == 1 and shape == (rows,)):
-            if self.targets == "scores":
-                raise ValueError(said("margins_for_scores", self.owner, labels=negatives + 1, shape=shape))
-            return "margins"
-        raise ValueError(said("shape_of_margins", self.owner, rows=rows, negatives=negatives, shape=shape))
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
+        if self.targets == "scores" or (shape != (rows, negatives) and (negatives > 1 or shape != (rows,))):
+            facts = {"rows": rows, "negatives": negatives, "targets": self.targets, "shape": shape}
+            raise ValueError(self.said("shape_of_margins", **facts))
+        return "margins"
 
 
 def _label_range(owner: str, name: str, value: Any) -> tuple[float, float]:
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-        raise ValueError(said("label_range", owner, got=repr(value)))
+        raise ValueError(f"{owner}: {name} must be two numbers such as (0, 5), got {value!r}.")
     return score_interval(owner, *value, names=(f"{name}[0]", f"{name}[1]"))
 
 
@@ -363,30 +375,28 @@ class Listwise(Calibrated):
         lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
-    temperature: float = setting(POSITIVE, 1.0)
-    student_temperature: Any = setting(optional(POSITIVE), None)
-    teacher_temperature: Any = setting(optional(POSITIVE), None)
-    targets: str = setting(one_of("scores", "labels"), "scores")
-    label_smoothing: float = setting(smoothing, 0.0)
-    teacher_space: str | None = setting(one_of(None, *_TEACHER_SPACES), None)
-    label_range: tuple[float, float] | None = setting(optional(_label_range), None)
-    lists: str = setting(one_of("rows", "batch"), "rows")
-    _rule: ListMatching = field(init=False, compare=False, repr=False)
+    temperature: float = settings.positive(1.0)
+    student_temperature: Any = settings.positive(None)
+    teacher_temperature: Any = settings.positive(None)
+    targets: str = settings.one_of("scores", "labels", default="scores")
+    label_smoothing: float = settings.smoothing(0.0)
+    teacher_space: str | None = settings.one_of(*_TEACHER_SPACES, default=None)
+    label_range: tuple[float, float] | None = settings.setting(_label_range, None)
+    lists: str = settings.one_of("rows", "batch", default="rows")
+    _rule: ListMatching = settings.found()
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_that_settings_agree()
-        for name in ("student_temperature", "teacher_temperature"):
-            self._settle(**{name: getattr(self, name) or self.temperature})
-        is_batch = self.lists == "batch"
+        is_batch, other = self.lists == "batch", self.calibration_link
         self._settle(
+            student_temperature=self.student_temperature or self.temperature,
+            teacher_temperature=self.teacher_temperature or self.temperature,
             _ranges=self._ranges_of_scores(),
             columns=range(2, 3) if is_batch else range(3, sys.maxsize),
             columns_said="columns_of_one_list" if is_batch else "columns_of_lists",
         )
-        other = self.calibration_link
-        assert other is not None
         rule = ListMatching(
             link=self._straight,
             calibration_link=self._straight if other == self.link else without_weight(other),
@@ -409,20 +419,18 @@ class Listwise(Calibrated):
         return not 2 * highest * (1 / self.student_temperature + 1 / self.teacher_temperature) < LARGEST_RISE
 
     @property
-    @override
-    def link_is_positive(self) -> bool:
+    def link_is_positive(self) -> bool:  # type: ignore[override]
+        """Whether the link must not be negative: not where it is to match scores."""
         return self.targets == "labels"
 
     def _check_that_settings_agree(self) -> None:
-        if self.lists == "batch" and self.targets == "labels":
-            raise ValueError(said("batch_of_labels", self.owner))
         if self.label_range is not None and self.teacher_space is not None:
-            raise ValueError(said("range_and_space", self.owner))
-        if self.targets == "scores" and self.label_smoothing:
-            raise ValueError(said("smoothing_of_scores", self.owner))
-        for name in ("teacher_space", "label_range"):
-            if self.targets == "labels" and getattr(self, name) is not None:
-                raise ValueError(said("scale_of_labels", self.owner, name=name))
+            raise ValueError(self.said("range_and_space"))
+        if self.targets == "labels" and self.lists == "batch":
+            raise ValueError(self.said("batch_of_labels"))
+        for name in ("label_smoothing",) if self.targets == "scores" else ("teacher_space", "label_range"):
+            if getattr(self, name):
+                raise ValueError(self.said("for_other_targets", name=name, targets=self.targets))
 
     def _ranges_of_scores(self) -> Ranges:
         """Where target scores must lie."""
@@ -436,40 +444,34 @@ class Listwise(Calibrated):
     @override
     def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
         if of_lists and self.lists == "batch":
-            raise ValueError(said("lists_for_one_list", self.owner))
+            raise ValueError(self.said("lists_for_one_list"))
         if not isinstance(labels, Tensor) or labels.shape != shape or not labels.is_floating_point():
-            labels = self.fitted(labels, shape)
+            labels = self.fitted(tensor_of(self.owner, labels), shape)
         if self.targets == "labels":
             is_padded = labels.shape == shape and labels.is_floating_point() and bool(on_cpu(labels).isnan().any())
-            return Targets(labels, check_label_range(self.owner, labels) if is_padded else None)
-        may_be_never = self.lists == "rows"  # a pair without a score is no padding, nor is it never right
-        return Targets(labels, check_label_range(self.owner, labels, self._ranges, may_be_never=may_be_never))
+            return Targets(labels, self.known(labels) if is_padded else None)
+        # A pair without a score is no padding, nor is it never right.
+        return Targets(labels, self.known(labels, self._ranges, may_be_never=self.lists == "rows"))
 
     @override
-    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
-        owner = self.owner
-        checked = tensor_of(owner, labels)
-        got = tuple(checked.shape)
-        if self.lists == "batch" and got != shape:
-            raise ValueError(said("shape_of_one_list", owner, rows=shape[0], shape=got))
-        rows, documents = shape[0], shape[-1]
+    def fitted(self, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        got = tuple(labels.shape)
+        facts = {"rows": shape[0], "documents": shape[-1], "shape": got}
         if self.targets == "labels":
-            if got not in ((rows,), shape):
-                raise ValueError(said("shape_of_positives", owner, rows=rows, documents=documents, shape=got))
-            return checked
-        if not checked.is_floating_point():
-            raise TypeError(said("integer_relevances", owner, dtype=checked.dtype))
-        if got != shape:
-            facts = {"rows": rows, "documents": documents, "shape": got, "are_margins": got == (rows, documents - 1)}
-            raise ValueError(said("shape_of_lists", owner, **facts))
-        return checked
+            if got not in (shape[:1], shape):
+                raise ValueError(self.said("shape_of_positives", **facts))
+        elif got != shape:
+            raise ValueError(self.said("shape_of_one_list" if self.lists == "batch" else "shape_of_lists", **facts))
+        elif not labels.is_floating_point():
+            raise TypeError(self.said("integer_relevances", dtype=labels.dtype))
+        return labels
 
     @override
     def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
         labels, mask = targets.values, targets.mask
         if self.lists == "batch":
             if weight is not None:
-                raise ValueError(said("weight_of_one_list", self.owner))
+                raise ValueError(self.said("weight_of_one_list"))
             scores, labels = scores.view(1, -1), labels.view(1, -1)
         if self.targets == "labels" or weight is not None or not self.is_simple:
             return self._loss_of_some(scores, labels, mask, weight)
@@ -483,29 +485,20 @@ class Listwise(Calibrated):
 
     @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
     def _loss_of_some(self, scores: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        shared: Any = {"link": self.link, "temperature": self.student_temperature, "mask": mask, "weight": weight}
         if self.targets == "labels":
-            check_positive_link(self.owner, self.link, self.space, scores)
-            return listwise_label_loss(
-                scores,
-                labels if mask is None else labels.nan_to_num(0.0),
-                self.link,
-                self.student_temperature,
-                label_smoothing=self.label_smoothing,
-                mask=mask,
-                weight=weight,
-            )
+            self.check_positive(scores)
+            labels = labels if mask is None else labels.nan_to_num(0.0)
+            return functional.listwise_label_loss(scores, labels, label_smoothing=self.label_smoothing, **shared)
         labels = labels.to(scores)
         never = labels == -math.inf
-        return listwise_matching_loss(
+        return functional.listwise_matching_loss(
             scores,
             self._to_scores(labels).masked_fill(never, -math.inf),
-            self.link,
-            self.student_temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,
             target_temperature=self.teacher_temperature,
-            mask=mask,
-            weight=weight,
+            **shared,
         )
 
     def _to_scores(self, labels: Tensor) -> Tensor:
@@ -525,43 +518,25 @@ class Listwise(Calibrated):
 
     @override
     def to_be_reached(self, labels: Any) -> Tensor | None:
-        matches = self.targets == "scores" and not self.is_plain and isinstance(labels, Tensor)
-        return self._to_scores(labels) if matches else None
+        labels = super().to_be_reached(labels)
+        return None if labels is None or self.is_plain else self._to_scores(labels)
 
     @override
     def remarks(self, labels: Any) -> list[str]:
         """That the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
         if self.targets != "scores":
             return []
-        labels = labels[None] if self.lists == "batch" else labels
-        labels = labels[:_CHECKED_ROWS].to(torch.promote_types(labels.dtype, torch.float))
-        known, targets = labels.isfinite(), self._to_scores(labels)
+        labels = (labels[None] if self.lists == "batch" else labels)[:_CHECKED_ROWS].float()
+        known = labels.isfinite()
         with torch.no_grad():
-            potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
-            counts = known.sum(-1)
-            largest = torch.softmax(potentials / self.teacher_temperature, -1).amax(-1)
-            lowest = torch.where(known, potentials, math.inf).amin(-1)
-            # In a list of two there are no others whose order could be lost.
-            saturated = float(largest[counts > 2].mean()) > _SATURATED
-            flat = float((largest * counts)[counts > 1].mean()) < _FLAT
-        if not (saturated or flat):
+            potentials = self.link.potential(torch.where(known, self._to_scores(labels), 0))
+        potentials, counts = potentials.masked_fill(~known, -math.inf), known.sum(-1)
+        largest = torch.softmax(potentials / self.teacher_temperature, -1).amax(-1)
+        # In a list of two there are no others whose order could be lost.
+        saturated = float(largest[counts > 2].mean()) > _SATURATED
+        if not saturated and not float((largest * counts)[counts > 1].mean()) < _FLAT:
             return []
-        facts = {
-            "temperature": self.teacher_temperature,
-            "saturated": saturated,
-            "spread": float((potentials.amax(-1) - lowest)[counts > 1].median()),
-            "resized": self._resized_link(targets[known]),
-        }
+        spreads = potentials.amax(-1) - torch.where(known, potentials, math.inf).amin(-1)
+        spread = float(spreads[counts > 1].median())
+        facts = {"temperature": self.teacher_temperature, "saturated": saturated, "spread": spread}
         return [sentence("nothing_to_learn", **facts)]
-
-    def _resized_link(self, targets: Tensor) -> str:
-        """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
-        low, high = float(targets.min()), float(targets.max())
-        low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
-        ends = torch.tensor([low, high], dtype=torch.float64)
-        rise = float(self.link.divergence(ends[1], ends[0])) + (high - low) * float(self.link(ends[0]))
-        average = rise / (high - low) if high > low else 1.0
-        if not average > 0 or 1 / _ODD_SIZE <= average <= _ODD_SIZE:
-            return ""
-        operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
-        return sentence("resized_link", average=average, low=low, high=high, operand=operand)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -98,46 +97,29 @@ class LossParts(Tensor):
 
     __hash__ = Tensor.__hash__
 
-    def _each(self, operation: Callable[[Any, Any], Any], number: Any) -> LossParts:
-        number = sum_of(number)
-        parts = {name: operation(value, number) for name, value in self._parts.items()}
-        return self._made(operation(self.total, number), parts)
-
     def __mul__(self, factor: Any) -> LossParts:
         """Each part times a factor."""
-        return self._each(operator.mul, factor)
+        factor = sum_of(factor)
+        return self._made(self.total * factor, {name: value * factor for name, value in self._parts.items()})
 
     def __truediv__(self, divisor: Any) -> LossParts:
         """Each part divided by a number."""
-        return self._each(operator.truediv, divisor)
+        divisor = sum_of(divisor)
+        return self._made(self.total / divisor, {name: value / divisor for name, value in self._parts.items()})
 
     def __add__(self, other: Any) -> LossParts:
         """The sum by parts; what has no name is a part of its own, called "rest"."""
         if not isinstance(other, dict):
-            if not isinstance(other, Tensor):
-                if not other:
-                    return self
-                other = torch.full_like(self.total, other)
-            other = LossParts({self.REST: other})
+            if not isinstance(other, Tensor) and not other:
+                return self
+            other = {self.REST: torch.zeros_like(self.total) + other}
         sums = {name: self[name] + value if name in self else value for name, value in other.items()}
         return self._made(self.total + sum_of(other), {**self._parts, **sums})
-
-    def __sub__(self, other: Any) -> LossParts:
-        """The difference by parts."""
-        return self.__add__(-other)
-
-    def __rsub__(self, other: Any) -> LossParts:
-        """The difference by parts."""
-        return self.__neg__().__add__(other)
-
-    def __neg__(self) -> LossParts:
-        """Each part with the other sign."""
-        return self * -1
 
     # Not in place: the parts would no longer add up to the total.
     __rmul__ = __imul__ = __mul__
     __radd__ = __iadd__ = __add__
-    __isub__, __itruediv__ = __sub__, __truediv__
+    __itruediv__, __isub__ = __truediv__, Tensor.__sub__
 
 
 def sum_of(value: Any) -> Any:

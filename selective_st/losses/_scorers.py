@@ -5,30 +5,23 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, ClassVar
 
 import torch
+from sentence_transformers import SparseEncoder
 from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.util import fullname
+from sentence_transformers.util import fullname, similarity_fct_name
 from torch import Tensor, nn
 from torch.autograd import Function
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.functional._common import without_autocast
-from selective_st.losses._common import (
-    Part,
-    ScoreSpace,
-    SimilarityFunction,
-    check_similarity,
-    is_cosine,
-    is_dot_product,
-    said,
-    space_of,
-    without_padding,
-)
+from selective_st.links import Interval
+from selective_st.losses import _common as common
+from selective_st.losses._settings import Part, found
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _SMALLEST_NORM_OF_ONE = 1e-8  # as torch.cosine_similarity
@@ -40,7 +33,7 @@ class Scorer(Part, ABC):
     """From a batch to scores."""
 
     @abstractmethod
-    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> common.ScoreSpace:
         """Where the scores lie; raises where the model does not fit."""
 
     def remarks_on(self, model: nn.Module) -> list[str]:
@@ -62,14 +55,17 @@ class AllSimilarities(Scorer):
 
     embed: ClassVar[Any] = staticmethod(embed_columns)
     is_pairwise: ClassVar[bool] = False
-    similarity_fct: SimilarityFunction
+    similarity_fct: common.SimilarityFunction
 
     def __post_init__(self) -> None:
-        check_similarity(self.owner, self.similarity_fct, pairwise=self.is_pairwise)
+        super().__post_init__()
+        common.check_similarity(self.owner, self.similarity_fct, pairwise=self.is_pairwise)
 
     @override
-    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
-        return space_of(self.similarity_fct, model_type)
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> common.ScoreSpace:
+        bounds = Interval(-1.0, 1.0) if common.is_cosine(self.similarity_fct) else Interval(-math.inf, math.inf)
+        sign = int(model_type is SparseEncoder) if common.is_dot_product(self.similarity_fct) else None
+        return common.ScoreSpace(similarity_fct_name(self.similarity_fct), bounds, sign)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,23 +79,24 @@ class Similarity(AllSimilarities):
 
     is_pairwise = True
     cos_score_transformation: nn.Module | None = None
-    _at_once: type[KnownSlopes] | None = field(init=False, compare=False, repr=False)
+    _at_once: type[KnownSlopes] | None = found()
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_once = _DotProducts if is_dot_product(self.similarity_fct) else None
-        self._settle(_at_once=_Cosines if is_cosine(self.similarity_fct) else at_once)
         if self.cos_score_transformation is None:
             self._settle(cos_score_transformation=nn.Identity())
         if not isinstance(self.cos_score_transformation, nn.Module):
-            raise TypeError(said("transformation", self.owner, got=type(self.cos_score_transformation).__name__))
+            got = type(self.cos_score_transformation).__name__
+            raise TypeError(f"{self.owner}: cos_score_transformation must be a torch.nn.Module, got {got}.")
+        at_once = _DotProducts if common.is_dot_product(self.similarity_fct) else None
+        self._settle(_at_once=_Cosines if common.is_cosine(self.similarity_fct) else at_once)
 
     @override
-    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> common.ScoreSpace:
         if isinstance(self.cos_score_transformation, nn.Identity):
             return super().space(model, model_type)
-        return ScoreSpace(fullname(self.cos_score_transformation))
+        return common.ScoreSpace(fullname(self.cos_score_transformation))
 
     def scores(self, embeddings: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         """The scores of a batch, in at least single precision.
@@ -119,7 +116,7 @@ class Similarity(AllSimilarities):
             column = column if column.layout == torch.strided else column.to_dense()
             columns.append(column.float() if column.dtype.itemsize < 4 else column)
         if mask is not None:
-            columns[1:] = without_padding(columns[1:], mask)
+            columns[1:] = common.without_padding(columns[1:], mask)
         is_pair_of_cosine = self.similarity_fct is torch.cosine_similarity and len(columns) == 2
         # Ours go number by number, which autocast leaves as it is.
         if is_pair_of_cosine and not (in_transform() or torch.compiler.is_compiling()):
@@ -133,7 +130,7 @@ class Similarity(AllSimilarities):
             if one_by_one[0].shape != columns[0].shape[:1]:
                 name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
                 expected, got = tuple(columns[0].shape[:1]), tuple(one_by_one[0].shape)
-                raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
+                raise ValueError(self.said("similarity_shape", expected=expected, name=name, got=got))
             scores = one_by_one[0] if len(columns) == 2 else torch.stack(one_by_one, dim=1)
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
@@ -173,29 +170,47 @@ class _Cosine(Function):
 class _DotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
 
+    are_cosines = False
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         # In one tensor, which takes few operators; a CPU's cache prefers one document after the other.
         self._together = len(tensors) > 2 and tensors[0].device.type not in _ONE_BY_ONE
+        norm = torch.linalg.vector_norm
         if self._together:
-            return self._of_all(torch.stack(tensors))
-        anchors, *documents = tensors
-        products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
-        for document, place in zip(documents, scores.unbind(-1), strict=True):
-            torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
-        return scores
-
-    def _of_all(self, columns: Tensor) -> Tensor:
-        """The value, of all columns in one tensor, whose memory may be written to."""
-        return columns[1:].mul_(columns[0]).sum(-1).movedim(0, -1)
+            columns = torch.stack(tensors)
+            norms = norm(columns, dim=-1).movedim(0, -1) if self.are_cosines else None
+            scores = columns[1:].mul_(columns[0]).sum(-1).movedim(0, -1)
+        else:
+            anchors, *documents = tensors
+            products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
+            for document, place in zip(documents, scores.unbind(-1), strict=True):
+                torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
+            norms = torch.stack([norm(column, dim=-1) for column in tensors], dim=-1) if self.are_cosines else None
+        if norms is None:
+            return scores
+        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
+        self._of_both = inverse[..., :1] * inverse[..., 1:]
+        # A length that is not divided by, for being too short, does not turn what it is the length of.
+        self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
+        self._cosines = scores.mul_(self._of_both)
+        return self._cosines
 
     @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             return pull_through(self._one_by_one, gradient, needed, tensors)
-        return self._gradients(gradient, *tensors)
+        if not self.are_cosines:
+            return self._gradients(gradient, *tensors)
+        to_units = self._gradients(gradient * self._of_both, *tensors)
+        # What points along an embedding only changes its length.
+        along = gradient * self._cosines
+        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
+        trios = zip(to_units, factors, tensors, strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
 
-    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+    def _one_by_one(self, *columns: Tensor) -> Tensor:
+        anchors, *documents = map(_unit, columns) if self.are_cosines else columns
         return torch.stack([torch.linalg.vecdot(anchors, document) for document in documents], -1)
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
@@ -212,38 +227,7 @@ class _DotProducts(KnownSlopes):
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
-    _norms: Tensor | None = None
-
-    @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        products = super().value(*tensors)
-        norms = self._norms
-        if norms is None:
-            norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
-        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
-        self._of_both = inverse[..., :1] * inverse[..., 1:]
-        # A length that is not divided by, for being too short, does not turn what it is the length of.
-        self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
-        self._cosines = products.mul_(self._of_both)
-        return self._cosines
-
-    @override
-    def _of_all(self, columns: Tensor) -> Tensor:
-        self._norms = torch.linalg.vector_norm(columns, dim=-1).movedim(0, -1)
-        return super()._of_all(columns)
-
-    @override
-    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
-        return super()._one_by_one(*map(_unit, (anchors, *documents)))
-
-    @override
-    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        to_units = super()._gradients(gradient * self._of_both, anchors, *documents)
-        # What points along an embedding only changes its length.
-        along = gradient * self._cosines
-        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
-        trios = zip(to_units, factors, [anchors, *documents], strict=True)
-        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
+    are_cosines = True
 
 
 def _unit(embeddings: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -17,93 +17,42 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, dot_score, get_rank
 from sentence_transformers.util.environment import is_dist_initialized
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 from typing_extensions import override
 
-from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
+from selective_st.functional import _in_batch_common as functional
+from selective_st.functional._blockwise import Direction, Precision
 from selective_st.functional._common import at_least_single
-from selective_st.functional._in_batch_common import (
-    DIRECTIONS,
-    HardnessMode,
-    InBatchSetting,
-    Keep,
-    MarginStrategy,
-    PartitionMode,
-    SimilarityMatrix,
-)
+from selective_st.functional._in_batch_common import HardnessMode, MarginStrategy, PartitionMode, SimilarityMatrix
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
-from selective_st.losses._common import (
-    POSITIVE,
-    builtin_citation,
-    check_label_range,
-    labels_and_weight,
-    one_of,
-    optional,
-    said,
-    sentence,
-    setting,
-    text_ids,
-    whole,
-)
-from selective_st.losses._guide import checked_embeddings
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import ScoreSpace, labels_and_weight, said, sentence, text_ids
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import AllSimilarities
 
-_NUMBERS = ("hardness_strength", "label_smoothing")
-_MINI_BATCHES = ("mini_batch_size", "mini_batch_num_tokens")
+Columns = list[Tensor] | None
+
 _FUSED = (cos_sim, dot_score)
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 
 
 @dataclass(frozen=True, kw_only=True)
-class InBatch(Calibrated):
-    """Each anchor's positive above all other documents of the batch.
-
-    Attributes:
-        scale: The factor of the potential.
-        directions: What is compared.
-        partition_mode: One Softmax over all directions, or one each.
-        hardness_mode: Which negatives' logits are raised.
-        hardness_strength: By how much times their similarity.
-        label_smoothing: How much of the label is spread evenly over all candidates.
-        precision: That of the matrix products.
-        setting: What the in-batch loss takes of all this.
-    """
+class InBatch(Calibrated, functional.InBatchSetting):
+    """Each anchor's positive above all other documents of the batch: what the in-batch loss is told, as it takes it."""
 
     columns = range(2, sys.maxsize)
     columns_said = "columns_in_batch"
     link_is_positive = True
-    scale: float = setting(POSITIVE, 1.0)
-    directions: tuple[Direction, ...] = ("query_to_doc",)
-    partition_mode: PartitionMode = "joint"
-    hardness_mode: HardnessMode | None = None
-    hardness_strength: float = 0.0
-    label_smoothing: float = 0.0
-    precision: Precision = setting(one_of(*PRECISIONS), "auto")
-    setting: InBatchSetting = field(init=False, compare=False, repr=False)
+    scale: float = settings.positive(1.0)
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [one.name for one in fields(InBatchSetting) if one.init]
-        made = InBatchSetting(**{name: getattr(self, name) for name in names})
-        self._settle(setting=made, **{name: getattr(made, name) for name in ("directions", *_NUMBERS)})
-
-    @property
-    def temperature(self) -> float:
-        """1 / scale."""
-        return 1 / self.scale
-
-    @override
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        raise NotImplementedError  # it is a loss of embeddings, or of the scores of a block
-
-    @override
-    def to_be_reached(self, labels: Any) -> Tensor | None:
-        return labels if isinstance(labels, Tensor) and not self.is_plain else None
+        functional.InBatchSetting.__post_init__(self)
+        self._settle(reaches=not self.is_plain)
 
 
 class Others(NamedTuple):
@@ -111,19 +60,16 @@ class Others(NamedTuple):
 
     Attributes:
         begin: The first of this process's queries.
-        target_scores: A teacher's scores; None for labels.
-        document_ids: The same for the same text, column after column; None if texts are not told apart.
-        keep: Which documents a guide keeps; None without one.
+        known: A teacher's scores (`target_scores`), what tells the same texts (`document_ids`), and which documents a
+            guide keeps (`keep`); None for what there is not.
         weight: Weights of this process's queries; None for none.
         share: How much their mean counts in that of all processes, where they are averaged.
     """
 
-    begin: int = 0
-    target_scores: Tensor | None = None
-    document_ids: Tensor | None = None
-    keep: Keep | None = None
-    weight: Tensor | None = None
-    share: Tensor | float = 1.0
+    begin: int
+    known: dict[str, Any]
+    weight: Tensor | None
+    share: Any
 
 
 class InBatchLoss(Loss):
@@ -131,14 +77,14 @@ class InBatchLoss(Loss):
 
     objective_type = InBatch
     gather_across_devices: bool
+    scale: float
     similarity_fct: Any
     mask_same_text: bool = False
 
     @property
     def temperature(self) -> float:
         """1 / scale."""
-        temperature: float = self.objective.temperature
-        return temperature
+        return 1 / self.scale
 
     @override
     def _compose(self, settings: dict[str, Any]) -> None:
@@ -151,27 +97,50 @@ class InBatchLoss(Loss):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         read = self._read(features)  # before the model, which writes into its features
-        loss: Tensor = cast(Any, self).compute_loss_from_embeddings(self.embed(features), labels, *read)
-        return loss
+        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, features), labels, *read)
 
-    def _read(self, features: list[dict[str, Tensor]]) -> tuple[list[Tensor] | None, list[Tensor] | None]:
+    @override
+    def compute_loss_from_embeddings(  # type: ignore[override]
+        self,
+        embeddings: list[Any],
+        labels: Tensor | None = None,
+        document_ids: list[Tensor] | None = None,
+        guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """The loss from embeddings.
+
+        Args:
+            embeddings: One tensor of shape (batch_size, dim) a column, of a MultiVectorEncoder the embeddings of its
+                tokens: anchors, positives, then any hard negatives.
+            labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
+            document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
+                document with the text of the positive is left out. None: nothing is.
+            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        return self._loss(embeddings, self._others(embeddings, labels, document_ids, guide_embeddings, weight))
+
+    def _loss(self, embeddings: list[Any], others: Others) -> Tensor:
+        """The loss of a batch of which all is known."""
+        raise NotImplementedError
+
+    def _read(self, features: list[dict[str, Tensor]]) -> tuple[Columns, Columns]:
         """What else the texts give: which documents are the same, and the guide's embeddings."""
         # Those of the first batch are told apart in any case, to say whether some are the same.
         tells_apart = self.mask_same_text or "duplicates looked for" not in self._said
         ids = self._document_ids(features) if tells_apart else None
         if self._guide is None:
             return ids, None
-        return ids, self._guide.embed(
-            features, *(self._composed[name] for name in _MINI_BATCHES if name in self._composed)
-        )
+        names = ("mini_batch_size", "mini_batch_num_tokens")
+        return ids, self._guide.embed(features, **{name: getattr(self.scorer, name, None) for name in names})
 
     def _others(
-        self,
-        embeddings: list[Any],
-        labels: Any,
-        document_ids: list[Tensor] | None,
-        guided: list[Tensor] | None,
-        weight: Tensor | None = None,
+        self, embeddings: list[Any], labels: Any, document_ids: Columns, guided: Columns, weight: Any = None
     ) -> Others:
         """What is known of a batch beside its embeddings, checked."""
         owner, guide = type(self).__name__, self._guide
@@ -181,13 +150,23 @@ class InBatchLoss(Loss):
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(owner, labels, weight, rows)
         targets = None if labels is None else self._target_scores(labels, rows, columns - 1)
-        if guide is not None or guided is not None:
-            guided = checked_embeddings(owner, guide, guided, rows, columns)
+        if (guide is None) != (guided is None):
+            raise ValueError(said("guide_reads_texts" if guided is None else "embeddings_of_no_guide", owner))
+        if guided is not None and [len(column) for column in guided] != [rows] * columns:
+            got = [tuple(column.shape) for column in guided]
+            raise ValueError(said("guide_embeddings", owner, columns=columns, rows=rows, got=got))
         begin, share = 0, cast(Any, 1.0)
         if self.gather_across_devices and self._gathers():
             of_tokens = embeddings[0]  # of late interaction
             like = of_tokens if isinstance(of_tokens, Tensor) else of_tokens.embeddings
-            self._check_same_everywhere(like.device, rows, columns, targets, document_ids, weight)
+            counts = {
+                "rows": rows,
+                "text columns": columns,
+                "teacher's scores a row": 0 if targets is None else targets.shape[1],
+                "columns of texts to tell apart": len(document_ids or ()),
+                "weights a row": int(weight is not None),
+            }
+            self._check_same_everywhere(like.device, counts)
             begin = get_rank() * rows
             targets = None if targets is None else all_gather(targets)
             document_ids = None if document_ids is None else [all_gather(ids) for ids in document_ids]
@@ -196,14 +175,18 @@ class InBatchLoss(Loss):
                 total = weight.to(at_least_single(like)).sum()
                 totals = all_gather(total[None])
                 share = total / torch.where(totals.sum() > 0, totals.mean(), 1)
-        ids = None if document_ids is None else torch.cat(document_ids)
-        return Others(begin, targets, ids, guide.guidance(guided).keep if guide and guided else None, weight, share)
+        known = {
+            "target_scores": targets,
+            "document_ids": None if document_ids is None else torch.cat(document_ids),
+            "keep": guide.guidance(guided).keep if guide and guided else None,
+        }
+        return Others(begin, known, weight, share)
 
     def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The columns of all processes; this one's queries begin at `begin`."""
         queries, *documents = columns
         documents = [gather(column) for column in documents]
-        if any(not DIRECTIONS[direction][1] for direction in self.objective.directions):
+        if any(not functional.DIRECTIONS[direction][1] for direction in self.objective.directions):
             return [gather(queries), *documents]
         # Nothing is compared with the other processes' queries: they need not be sent.
         return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
@@ -215,36 +198,20 @@ class InBatchLoss(Loss):
             return False
         return self.gather_across_devices
 
-    def _check_same_everywhere(
-        self,
-        device: torch.device,
-        rows: int,
-        columns: int,
-        target_scores: Tensor | None,
-        document_ids: list[Tensor] | None,
-        weight: Tensor | None,
-    ) -> None:
+    def _check_same_everywhere(self, device: torch.device, counts: dict[str, int]) -> None:
         """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
-        counts = {
-            "rows": rows,
-            "text columns": columns,
-            "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
-            "columns of texts to tell apart": len(document_ids or ()),
-            "weights a row": int(weight is not None),
-        }
         everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
-        for i, name in enumerate(counts):
-            first = everywhere[0][i]
-            for process, of_process in enumerate(everywhere):
-                if of_process[i] != first:
-                    facts = {"first": first, "name": name, "other": of_process[i], "process": process}
+        for name, *of_each in zip(counts, *everywhere, strict=True):
+            for process, other in enumerate(of_each):
+                if other != of_each[0]:
+                    facts = {"first": of_each[0], "name": name, "other": other, "process": process}
                     raise ValueError(said("other_sizes", type(self).__name__, **facts))
 
     def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
         """A teacher's scores, checked; None where labels are not such."""
         owner = type(self).__name__
         if not isinstance(labels, Tensor):
-            raise TypeError(said("teacher_type", owner, got=type(labels).__name__))
+            raise TypeError(f"{owner}: labels must be None or a tensor, got {type(labels).__name__}.")
         if not labels.is_floating_point():
             self.say(sentence("integer_labels", dtype=labels.dtype))
             return None
@@ -252,7 +219,7 @@ class InBatchLoss(Loss):
             labels = labels.unsqueeze(1)
         if labels.shape != (rows, documents):
             raise ValueError(said("shape_of_teacher", owner, rows=rows, documents=documents, shape=tuple(labels.shape)))
-        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), self.space.ranges())
+        self.objective.known(labels.masked_fill(labels == -math.inf, math.nan), self.objective.space.ranges())
         if "teacher" not in self._said:
             first = labels[labels > -math.inf]
             if first.numel() > 1 and bool((first == first[0]).all()):
@@ -263,18 +230,16 @@ class InBatchLoss(Loss):
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
         """For each column an integer a document, the same for the same text; None if texts are not told apart."""
-        ids = [text_ids(column) for column in features[1:]]
-        known = [column for column in ids if column is not None]
-        if not self.mask_same_text:
-            self._said.add("duplicates looked for")
-            if known and len(known[0].unique()) < len(known[0]):
-                same = len(known[0]) - len(known[0].unique())
-                self.say(sentence("same_texts", same=same, positives=len(known[0])))
-            return None
-        if len(known) < len(ids):
+        known = [ids for column in features[1:] if (ids := text_ids(column)) is not None]
+        if self.mask_same_text and len(known) == len(features) - 1:
+            return known
+        if self.mask_same_text:
             self.say(sentence("no_tokens"))
-            return None
-        return known
+        elif known and len(known[0].unique()) < len(known[0]):
+            same = len(known[0]) - len(known[0].unique())
+            self.say(sentence("same_texts", same=same, positives=len(known[0])))
+        self._said.add("duplicates looked for")
+        return None
 
 
 class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
@@ -359,13 +324,13 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin = MultipleNegativesRankingLoss
-    scorer_type = AllSimilarities
+    builtins: ClassVar[tuple[Any, ...]] = (MultipleNegativesRankingLoss,)
+    scorer_type: ClassVar[type[Any]] = AllSimilarities
 
     @constructor
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | SparseEncoder,
         scale: float = 20.0,
         similarity_fct: SimilarityMatrix = cos_sim,
         gather_across_devices: bool = False,
@@ -386,50 +351,43 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     ) -> None: ...
 
     @override
-    def compute_loss_from_embeddings(  # type: ignore[override]
-        self,
-        embeddings: list[Any],
-        labels: Tensor | None = None,
-        document_ids: list[Tensor] | None = None,
-        guide_embeddings: list[Tensor] | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: One tensor of shape (batch_size, dim) a column: anchors, positives, then any hard negatives.
-            labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
-            document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
-                document with the text of the positive is left out. None: nothing is.
-            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
+    def _loss(self, embeddings: list[Any], others: Others) -> Tensor:
         rows = len(embeddings[0])
         if self.gather_across_devices and self._gathers():
             embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
         queries, *documents = embeddings
+        cached_at_once = getattr(self.scorer, "mini_batch_size", None)
         loss = in_batch_loss_of_setting(
-            self.objective.setting,
+            self.objective,
             queries,
             documents,
             normalize=self.similarity_fct is cos_sim,
             similarity_fct=None if self.similarity_fct in _FUSED else self.similarity_fct,
-            block_size=self._block_size,
+            block_size=cached_at_once and max(cached_at_once, _CACHED_BLOCK_SIZE),
             weight=others.weight,
             rows=(others.begin, others.begin + rows),
-            target_scores=others.target_scores,
-            document_ids=others.document_ids,
-            keep=others.keep,
+            **others.known,
         )
         return loss if others.weight is None else loss * others.share
 
-    # How many anchors' scores are in memory at once; None for the default.
-    _block_size: int | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class _SimilaritiesInMiniBatches(AllSimilarities):
+    """The same, where texts are embedded in mini-batches.
+
+    Attributes:
+        mini_batch_size: How many texts are embedded at once.
+        mini_batch_num_tokens: How many tokens.
+    """
+
+    mini_batch_size: int = settings.whole()
+    mini_batch_num_tokens: int | None = settings.whole(None)
+
+    @override
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+        if isinstance(model, SentenceTransformer) and has_static_embedding_input(model):
+            raise ValueError(self.said("static_model"))
+        return super().space(model, model_type)
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -477,11 +435,14 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
 
     Example:
-        >>> from sentence_transformers import SentenceTransformer
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
         >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
     """
+
+    builtins = (MultipleNegativesRankingLoss, CachedMultipleNegativesRankingLoss)
+    scorer_type = _SimilaritiesInMiniBatches
 
     @constructor
     def __init__(
@@ -509,19 +470,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         precision: Precision = "auto",
     ) -> None: ...
 
-    @override
-    def _compose(self, settings: dict[str, Any]) -> None:
-        owner = type(self).__name__
-        if isinstance(self.model, SentenceTransformer) and has_static_embedding_input(self.model):
-            raise ValueError(said("static_model", owner))
-        whole(owner, "mini_batch_size", settings["mini_batch_size"])
-        optional(whole)(owner, "mini_batch_num_tokens", settings["mini_batch_num_tokens"])
-        super()._compose(settings)
-        self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
-
-    @property
-    def _block_size(self) -> int:  # type: ignore[override]
-        return max(self.mini_batch_size, _CACHED_BLOCK_SIZE)
+    _of_batch: tuple[Columns, Columns] = (None, None)
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
@@ -554,9 +503,3 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
         return loss.detach()
-
-    @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
-        return super().citation + builtin_citation(CachedMultipleNegativesRankingLoss, self)

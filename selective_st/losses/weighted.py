@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, cast
 
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 from typing_extensions import override
 
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, instance_of
 from selective_st.catalog import formats_of, model_type_of
 from selective_st.losses._common import bibtex_entries, said
 from selective_st.losses._parts import LossParts, sum_of
@@ -38,18 +37,12 @@ _RESERVED = (
     "base_loss", "document_regularizer_loss", "query_regularizer_loss", LossParts.REST,
 )  # fmt: skip
 # These read more of the model than the embeddings of its inputs, or change it between its passes.
-_NOT_FROM_EMBEDDINGS: dict[type[nn.Module], str] = {
-    AdaptiveLayerLoss: "part_reads_layers",
-    CSRLoss: "part_reads_codes",
-    CSRReconstructionLoss: "part_adds_codes",
-}
+_BEYOND_EMBEDDINGS = (AdaptiveLayerLoss, CSRLoss, CSRReconstructionLoss)
 # Two kinds of labels that do for one another, with the shapes of texts where they do.
-_DO_FOR = {
-    frozenset({"similarity", "binary"}): ("pair",),  # 0 and 1 are scores too
+_DO_FOR: dict[frozenset[str], set[str]] = {
+    frozenset({"similarity", "binary"}): {"pair"},  # 0 and 1 are scores too
     # The loss without labels takes the second text for the positive, which it is in these formats.
-    frozenset({"none", "margin"}): ("triplet", "n-tuple"),
-    frozenset({"none", "margins"}): ("triplet", "n-tuple"),
-    frozenset({"none", "scores"}): ("triplet", "n-tuple"),
+    **{frozenset({"none", labels}): {"triplet", "n-tuple"} for labels in ("margin", "margins", "scores")},
 }
 _MEANS = ("magnitudes", "observed")
 _WINDOW = 100  # batches that the running mean of a magnitude reaches back
@@ -153,15 +146,12 @@ class WeightedLoss(nn.Module):
         for name, loss in named.items():
             _check_part(owner, name, loss, model)
         _check_labels_agree(owner, named, model_type_of(base) or "SentenceTransformer")
-        if not isinstance(balance, bool):
-            raise TypeError(f"{owner}: balance must be True or False, got {balance!r}.")
         self.model = model
         self.names = tuple(named)
         self.parts = nn.ModuleList(named.values())
         self.weights = _weights(owner, self.names, weights)
-        self.balance = balance
+        self.balance = instance_of(owner, "balance", balance, bool, "Write balance=True.")
         self._progress: TrainingProgress | None = None
-        self._seen = [base]  # in a list, since it is no module of the loss
         self._said_that_nobody_tells = False
         self.register_buffer("magnitudes", torch.ones(len(named)))
         self.register_buffer("observed", torch.zeros(len(named)))
@@ -181,8 +171,7 @@ class WeightedLoss(nn.Module):
 
     @progress.setter
     def progress(self, progress: TrainingProgress | None) -> None:
-        before = self._progress
-        if progress is not None and before is not None and progress.steps < before.steps:
+        if progress is not None and self._progress is not None and progress.steps < self._progress.steps:
             self.restart()
         for loss in self._weighted_losses():
             loss._progress = progress
@@ -199,11 +188,7 @@ class WeightedLoss(nn.Module):
 
     def _weighted_losses(self) -> Iterator[WeightedLoss]:
         """This loss, and those of its kind within it, in a fixed order."""
-        yield self
-        for part in self.parts:
-            for loss in get_losses(part):
-                if isinstance(loss, WeightedLoss):
-                    yield from loss._weighted_losses()
+        return (loss for loss in self.modules() if isinstance(loss, WeightedLoss))
 
     @property
     def callback(self) -> WeightedLossCallback:
@@ -277,12 +262,13 @@ class WeightedLoss(nn.Module):
 
     def _weighed(self, values: list[Any]) -> LossParts:
         """The weighted sum; in evaluation with the parts as they are, so that it has one unit whatever the training."""
-        parts: dict[str, Tensor] = {}
-        for (name, loss), given in zip(self.losses.items(), values, strict=True):
-            value = parts[name] = sum_of(given)  # some losses return parts of their own, which are one part here
+        # Some losses return parts of their own, which are one part here.
+        parts = {name: sum_of(value) for name, value in zip(self.names, values, strict=True)}
+        for name, value in parts.items():
             if not isinstance(value, Tensor) or value.dim():
                 got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise TypeError(said("part_no_scalar", type(self).__name__, part=_called(name, loss), got=got))
+                part = _called(name, self.losses[name])
+                raise TypeError(said("part_no_scalar", type(self).__name__, part=part, got=got))
         # The trainer sets the mode of the model, not that of the loss.
         if torch.is_grad_enabled() and _base_model(self.model).training:
             if self.balance:
@@ -291,18 +277,14 @@ class WeightedLoss(nn.Module):
                 parts = {name: value / mean for (name, value), mean in zip(parts.items(), means, strict=True)}
             weights = self.current_weights
             return LossParts({name: value * weights[name] for name, value in parts.items()})
-        weights = {name: _last(weight) for name, weight in self.weights.items()}
-        if all(weight == 1 for weight in weights.values()):
+        last = {name: _last(weight) for name, weight in self.weights.items()}
+        if set(last.values()) == {1.0}:
             return LossParts(parts)
-        return LossParts(parts, total=torch.stack([value * weights[name] for name, value in parts.items()]).sum())
+        return LossParts(parts, total=torch.stack([value * last[name] for name, value in parts.items()]).sum())
 
     @torch.no_grad()
     def _observe(self, values: list[Tensor]) -> None:
         """Take the magnitudes of a training batch into the running means."""
-        base = _base_model(self.model)
-        if self._seen[0] is not base:  # the trainer of a search takes a new model for each trial
-            self._seen = [base]
-            self.restart()
         if self.progress is None and not self._said_that_nobody_tells:
             self._said_that_nobody_tells = True
             logger.warning(said("nobody_tells_begin", type(self).__name__))
@@ -320,12 +302,9 @@ class WeightedLoss(nn.Module):
 
     def describe(self) -> list[str]:
         """What the loss adds up, a line for each of its losses; the model card shows them."""
-        lines = []
-        for name, loss in self.losses.items():
-            weight = self.weights[name]
-            shown = weight if isinstance(weight, WeightSchedule) else f"{weight:g}"
-            lines.append(f"`{name}`: `{type(loss).__name__}`, weight {shown}")
-        return lines
+        weights = (f"{weight:g}" if isinstance(weight, float) else weight for weight in self.weights.values())
+        parts = zip(self.losses.items(), weights, strict=True)
+        return [f"`{name}`: `{type(loss).__name__}`, weight {weight}" for (name, loss), weight in parts]
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings and those of its parts, JSON-serialisable; the model card shows them."""
@@ -419,9 +398,8 @@ class _Answers(nn.Module):
         self._known: dict[tuple[int, tuple[tuple[str, Any], ...]], dict[str, Any]] = {}
         self.training = model.training
         if not isinstance(_base_model(model), MultiVectorEncoder):
-            embeddings = embed_columns(model, features)
-            for place, (column, embedding) in enumerate(zip(self._features, embeddings, strict=True)):
-                self._known[place, ()] = {**column, "sentence_embedding": embedding}
+            for place, embedding in enumerate(embed_columns(model, features)):
+                self._known[place, ()] = {**self._features[place], "sentence_embedding": embedding}
 
     def columns(self) -> list[dict[str, Tensor]]:
         """The features of the columns, for a loss to ask with."""
@@ -470,22 +448,18 @@ def _called(name: str, loss: nn.Module) -> str:
 
 def _named(owner: str, losses: Any) -> dict[str, nn.Module]:
     """The losses by name, with the names checked."""
-    if isinstance(losses, (nn.Module, str)) or not isinstance(losses, (Mapping, Sequence)):
+    if not isinstance(losses, (Mapping, list, tuple)):
         raise TypeError(said("no_losses", owner, got=type(losses).__name__))
     if not losses:
-        raise ValueError(f"{owner}: losses must hold at least one loss, got an empty {type(losses).__name__}.")
+        raise ValueError(said("no_losses", owner, got=f"an empty {type(losses).__name__}"))
     if not isinstance(losses, Mapping):
-        classes, named = Counter[str](), {}
-        for loss in losses:
-            name = type(loss).__name__
-            classes[name] += 1
-            named[name if classes[name] == 1 else f"{name}_{classes[name]}"] = loss
-        losses = named
+        kinds = [type(loss).__name__ for loss in losses]
+        before = [kinds[:place].count(kind) for place, kind in enumerate(kinds)]
+        names = (f"{kind}_{count + 1}" if count else kind for kind, count in zip(kinds, before, strict=True))
+        losses = dict(zip(names, losses, strict=True))
     for name in losses:
-        if not isinstance(name, str) or not name.strip():
-            raise TypeError(f"{owner}: the names of losses must be texts that stand in the log, got {name!r}.")
-        if name in _RESERVED:
-            raise ValueError(said("reserved_name", owner, name=repr(name), other=repr(name + "_part")))
+        if not isinstance(name, str) or not name.strip() or name in _RESERVED:
+            raise ValueError(said("reserved_name", owner, name=repr(name), other=repr(f"{name}_part")))
     return dict(losses)
 
 
@@ -495,17 +469,14 @@ def _check_part(owner: str, name: str, loss: object, model: nn.Module) -> None:
         raise TypeError(said("part_no_loss", owner, name=repr(name), got=repr(loss)))
     part, holders = _called(name, loss), list(_holders(loss, model))
     for module in (*(holder for holder, _ in reversed(holders)), loss):  # the innermost first: it is the one to replace
-        cached = "part_embeds_by_itself" if uses_gradient_cache(module) else ""
-        why = next((why for kind, why in _NOT_FROM_EMBEDDINGS.items() if isinstance(module, kind)), cached)
-        if why:
-            raise ValueError(said(why, owner, part=part, loss=type(module).__name__))
+        if isinstance(module, _BEYOND_EMBEDDINGS) or uses_gradient_cache(module):
+            facts = {"loss": type(module).__name__, "cached": uses_gradient_cache(module)}
+            raise ValueError(said("part_beyond_one_pass", owner, part=part, **facts))
     held: list[Any] = [getattr(holder, attribute) for holder, attribute in holders]
     for other in held or [child for child in loss.children() if isinstance(child, BaseModel)]:
-        theirs, ours = (type(_base_model(each)).__name__ for each in (other, model))
-        if theirs != ours:
-            raise TypeError(said("part_for_other_models", owner, part=part, theirs=theirs, ours=ours))
         if other is not model:
-            raise ValueError(said("part_of_other_model", owner, part=part, loss=type(loss).__name__))
+            theirs, ours = (type(_base_model(each)).__name__ for each in (other, model))
+            raise ValueError(said("part_of_other_model", owner, part=part, theirs=theirs, ours=ours))
     if not holders:
         raise TypeError(said("part_without_model", owner, part=part))
 
@@ -517,7 +488,7 @@ def _check_labels_agree(owner: str, losses: Mapping[str, nn.Module], model_type:
         formats = next(filter(None, (formats_of(each, model_type) for each in get_losses(loss))), [])
         known.append((_called(name, loss), formats))
     for (one, first), (other, second) in combinations([each for each in known if each[1]], 2):
-        if not any(_agree(*formats) for formats in ((a, b) for a in first for b in second)):
+        if not any(_agree(*formats) for formats in product(first, second)):
             raise ValueError(said("parts_read_differently", owner, one=one, first=first, other=other, second=second))
 
 
@@ -525,41 +496,26 @@ def _leaves(losses: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
     """The losses by name, those of a WeightedLoss within in its place."""
     for name, loss in losses.items():
         inner = next((each for each in get_losses(loss) if isinstance(each, WeightedLoss)), None)
-        if inner is None:
-            yield name, loss
-        else:
-            yield from _leaves(inner.losses)
+        yield from [(name, loss)] if inner is None else _leaves(inner.losses)
 
 
 def _agree(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether one dataset can be of both formats."""
-    (shape, label), (other_shape, other_label) = one, other
-    if "any" not in (shape, other_shape) and shape != other_shape:
-        return False
-    if "any" in (label, other_label) or label == other_label:
-        return True
-    return (other_shape if shape == "any" else shape) in _DO_FOR.get(frozenset({label, other_label}), ())
+    shapes, labels = ({first, second} - {"any"} for first, second in zip(one, other, strict=True))
+    return len(shapes) < 2 and (len(labels) < 2 or bool(shapes & _DO_FOR.get(frozenset(labels), set())))
 
 
 def _weights(owner: str, names: tuple[str, ...], weights: Any) -> dict[str, Weight]:
     """The weight of each loss, checked."""
-    if isinstance(weights, Sequence) and not isinstance(weights, str):
-        if len(weights) != len(names):
-            raise ValueError(said("number_of_weights", owner, losses=len(names), got=len(weights), name=repr(names[0])))
+    if isinstance(weights, (list, tuple)) and len(weights) == len(names):
         weights = dict(zip(names, weights, strict=True))
-    elif not isinstance(weights, Mapping | None):
-        raise TypeError(said("no_weights", owner, got=repr(weights), name=repr(names[0])))
+    if not isinstance(weights, Mapping | None) or not set(names).issuperset(weights or ()):
+        raise ValueError(said("weights_of_losses", owner, names=names, got=repr(weights)))
     found: dict[str, Weight] = {**dict.fromkeys(names, 1.0), **(weights or {})}
     for name, weight in found.items():
-        if name not in names:
-            raise ValueError(said("weight_of_nothing", owner, names=", ".join(map(repr, names)), name=repr(name)))
         if not isinstance(weight, WeightSchedule):
-            if callable(weight):
-                raise TypeError(said("no_weight", owner, name=repr(name), got=repr(weight)))
             found[name] = finite_number(owner, f"weights[{name!r}]", weight, nonnegative=True)
-    if all(weight == 0 for weight in found.values()):
-        raise ValueError(f"{owner}: all weights are 0, so there is nothing to learn. Give one loss a weight > 0.")
-    if all(_last(weight) == 0 for weight in found.values()):
+    if not any(map(_last, found.values())):
         raise ValueError(said("weights_end_at_0", owner))
     return found
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from selective_st._validation import finite_number
 from selective_st.functional import HiddenStates
 from selective_st.links import ConstantLink, Link, SigmoidLink
-from selective_st.losses._common import PAPER_CITATION, a_link
+from selective_st.losses._common import PAPER_CITATION
+from selective_st.losses._settings import a_link
 
 logger = logging.getLogger(__name__)
 

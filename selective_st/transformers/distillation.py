@@ -13,7 +13,7 @@ from selective_st._validation import finite_number
 from selective_st.functional import HiddenStates, TopTokens, top_tokens, vocabulary_matching_loss
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
-from selective_st.losses._common import a_link
+from selective_st.losses._settings import a_link
 from selective_st.transformers._common import ReferenceLoss, Report, probable_tokens
 
 _DISTILLATION = """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from selective_st.cross_encoder.losses.cached_in_batch import CachedSelectiveMultipleNegativesRankingLoss
-from selective_st.cross_encoder.losses.cross_entropy import SelectiveCrossEntropyLoss
-from selective_st.cross_encoder.losses.in_batch import SelectiveMultipleNegativesRankingLoss
-from selective_st.cross_encoder.losses.listwise import SelectiveListwiseLoss
-from selective_st.cross_encoder.losses.order import SelectiveOrderLoss
-from selective_st.cross_encoder.losses.pairwise import SelectivePairwiseLoss
-from selective_st.cross_encoder.losses.pointwise import SelectivePointwiseLoss
+from selective_st.cross_encoder.losses.selective import (
+    CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveCrossEntropyLoss,
+    SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
 
 __all__ = [
     "CachedSelectiveMultipleNegativesRankingLoss",

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from selective_st._ahead import send_ahead
+from selective_st._validation import instance_of
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink
 from selective_st.losses._common import ScoreSpace, labels_and_weight, list_link, said
@@ -52,45 +53,34 @@ class TextPairs(Scorer):
         activation_fn: Applied to the logits; None for the default.
         mini_batch_size: How many pairs the model reads at once: None for as many as the batch has rows, 0 and below for
             all.
+        of_classes: Whether there is an output label for each class.
+        are_graded: Whether labels are known to lie from 0 to 1, as scores then do by default.
     """
 
-    outputs: ClassVar[str] = "1"
+    of_classes: ClassVar[bool] = False
+    are_graded: ClassVar[bool] = False
     activation_fn: Any
     mini_batch_size: Any = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.activation_fn is None:
-            self._settle(activation_fn=self.default_activation())
-        if not isinstance(self.activation_fn, nn.Module):
-            is_link = isinstance(self.activation_fn, Link)
-            hint = "Write link=...." if is_link else "Use for example torch.nn.Sigmoid()."
-            got = "a link" if is_link else repr(self.activation_fn)
-            raise TypeError(said("activation", self.owner, got=got, hint=hint))
-        size = self.mini_batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
-            raise TypeError(said("pairs_at_once", self.owner, got=repr(size)))
-
-    def default_activation(self) -> nn.Module:
-        """The activation where none is given."""
-        return nn.Identity()
+            self._settle(activation_fn=nn.Sigmoid() if self.are_graded else nn.Identity())
+        mend = "Use for example torch.nn.Sigmoid(). Write link=... for a link."
+        instance_of(self.owner, "activation_fn", self.activation_fn, nn.Module, mend)
+        mend = "Write None for as many pairs as the batch has rows, or 0 for all at once."
+        instance_of(self.owner, "mini_batch_size", self.mini_batch_size, (int, type(None)), mend)
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
         outputs: Any = getattr(model, "num_labels", None)  # a wrapped model may not tell
-        if outputs is not None and not self._fits(outputs):
-            facts = {"needs": self._needs, "load": self.outputs, "instead": self._instead}
-            raise ValueError(said("outputs", self.owner, outputs=outputs, **facts))
+        if outputs is not None and (outputs > 1) != self.of_classes:
+            raise ValueError(self.said("outputs", outputs=outputs, of_classes=self.of_classes))
         kind = type(self.activation_fn)
         if kind is nn.Identity:
             return ScoreSpace("the model's logits", sign=0, are_logits=True, inputs="inputs", outputs=outputs)
         bounds = _RANGES.get(kind, Interval(-math.inf, math.inf))
         return ScoreSpace(kind.__name__, bounds, inputs="inputs", outputs=outputs)
-
-    _needs: ClassVar[str] = "1 output label"
-    _instead: ClassVar[str] = "SelectiveCrossEntropyLoss for classes"
-
-    def _fits(self, outputs: int) -> bool:
-        return outputs == 1
 
     def outputs_of(self, model: Any, documents: Documents, prompt: str | None, task: str | None) -> Tensor:
         """What the model gives for each pair, in at least single precision, after the activation.
@@ -154,16 +144,12 @@ class CrossEncoderLoss(Loss):
         scales keep their meaning.
         """
         if space.range.high <= 1:
-            return list_link(space)
+            return list_link(space, targets)
         return 0.5 * ConstantLink() + SigmoidLink(scale=1.0, shift=0.0)
 
     @override
     def forward(  # type: ignore[override]
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor] | None = None,
-        prompt: str | None = None,
-        task: str | None = None,
+        self, inputs: Sequence[Sequence[Any]], labels: Any = None, prompt: str | None = None, task: str | None = None
     ) -> Tensor:
         """The loss of one batch.
 
@@ -205,9 +191,7 @@ class CrossEncoderLoss(Loss):
         """
         queries, columns = (inputs[0] if inputs else ()), inputs[1:]
         rows = len(queries)
-        if columns and not rows:
-            raise ValueError(said("no_rows", type(self).__name__, inputs="inputs"))
-        if len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
+        if not rows or len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
             self.objective.check_batch(len(inputs), rows)
             pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
             return Documents(pairs, rows, None)
@@ -235,9 +219,7 @@ class CrossEncoderLoss(Loss):
             TypeError: If lists of documents have no lists of labels.
             ValueError: If a row has more or fewer labels than documents, or than other rows.
         """
-        owner = type(self).__name__
-        device = self.model.device
-        lengths = documents.lengths
+        owner, device, lengths = type(self).__name__, self.model.device, documents.lengths
         is_lists = isinstance(labels, (list, tuple)) and all(isinstance(row, Tensor) and row.dim() for row in labels)
         if lengths is None:
             if not is_lists or not len(labels):
@@ -246,12 +228,12 @@ class CrossEncoderLoss(Loss):
         elif not is_lists and not (isinstance(labels, Tensor) and labels.dim() == 2):
             got = f"a tensor of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(said("no_lists_of_labels", owner, got=got))
-        if len(labels) != documents.rows:
-            raise ValueError(said("rows_of_labels", owner, rows=documents.rows, got=len(labels)))
-        for row, (own, length) in enumerate(zip(labels, lengths, strict=True)):
-            if len(own) != length:
-                what = "documents" if documents.lengths else "labels as the first row"
-                raise ValueError(said("length_of_labels", owner, row=row, length=length, what=what, got=len(own)))
+        of_rows = [len(own) for own in labels]
+        if len(of_rows) != documents.rows:
+            raise ValueError(said("rows_of_labels", owner, rows=documents.rows, got=len(of_rows)))
+        for row, (length, own) in enumerate(zip(lengths, of_rows, strict=True)):
+            if own != length:
+                raise ValueError(said("length_of_labels", owner, row=row, length=length, got=own))
         if any(own.is_floating_point() for own in labels) or self.objective.takes_integers(labels):
             labels = [own if own.is_floating_point() else own.float() for own in labels]
         return _padded(labels, lengths, math.nan).to(device)

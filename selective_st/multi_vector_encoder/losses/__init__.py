@@ -14,14 +14,14 @@ normalises embeddings: that is for a `Normalize` module in the model. So:
   `high_scores(score_range=(0, 32)).linear_outside(None, 32.0)` with MaxSim.
 """
 
-from selective_st.multi_vector_encoder.losses.in_batch import (
+from selective_st.multi_vector_encoder.losses.selective import (
     CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
 )
-from selective_st.multi_vector_encoder.losses.listwise import SelectiveListwiseLoss
-from selective_st.multi_vector_encoder.losses.order import SelectiveOrderLoss
-from selective_st.multi_vector_encoder.losses.pairwise import SelectivePairwiseLoss
-from selective_st.multi_vector_encoder.losses.pointwise import SelectivePointwiseLoss
 
 __all__ = [
     "CachedSelectiveMultipleNegativesRankingLoss",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,13 +18,13 @@ from typing_extensions import override
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import Interval, Link
-from selective_st.losses._common import ScoreSpace, gentle_link, optional, said, sentence, whole, without_padding
+from selective_st.losses import _settings as settings
+from selective_st.losses._common import ScoreSpace, gentle_link, sentence, without_padding
 from selective_st.losses._loss import Loss
 from selective_st.losses._scorers import Scorer
 
 LateInteraction = Callable[..., Tensor]
 
-_MASKS = ("queries_mask", "documents_mask")
 _MODULE = "sentence_transformers.multi_vector_encoder.scoring"
 # How many tokens a query has in the usual late-interaction model; MaxSim sums a cosine of each.
 QUERY_TOKENS = 32
@@ -37,46 +36,25 @@ class ScoringKind(NamedTuple):
 
     Attributes:
         compares: What is compared with what.
-        shape: The shape of the scores, in words.
         functions: For each family of functions (MaxSim, MeanMaxSim, XTR, XTR with settings) the one of this kind.
     """
 
     compares: str
-    shape: str
     functions: tuple[Any, ...]
-
-    @property
-    def maxsim(self) -> Any:
-        """MaxSim, a sum over the query's tokens."""
-        return self.functions[_MAXSIM]
-
-    @property
-    def mean(self) -> Any:
-        """MeanMaxSim, a mean over the query's tokens."""
-        return self.functions[_MEAN]
 
 
 PAIRS = ScoringKind(
     "each query with one document",
-    "(batch_size,)",
-    (
-        scoring.colbert_scores_pairwise,
-        scoring.mean_colbert_scores_pairwise,
-        scoring.xtr_scores_pairwise,
-        scoring.xtr_scores_pairwise,
-    ),
+    (scoring.colbert_scores_pairwise, scoring.mean_colbert_scores_pairwise, *[scoring.xtr_scores_pairwise] * 2),
 )
 LISTS = ScoringKind(
     "each query with its own documents",
-    "(batch_size, documents)",
     (scoring.colbert_kd_scores, scoring.mean_colbert_kd_scores, scoring.xtr_kd_scores, scoring.XTRKDScores),
 )
 ALL = ScoringKind(
     "each query with the documents of all",
-    "(queries, queries * documents)",
     (scoring.colbert_scores, scoring.mean_colbert_scores, scoring.xtr_scores, scoring.XTRScores),
 )
-_KINDS = (PAIRS, LISTS, ALL)
 
 
 @dataclass(frozen=True)
@@ -95,81 +73,21 @@ class TokenEmbeddings:
         return len(self.embeddings)
 
 
-def check_scoring(owner: str, similarity_fct: object, kind: ScoringKind) -> LateInteraction:
-    """The late-interaction function to use: the one given, checked, or MaxSim.
-
-    Args:
-        owner: The loss, for messages.
-        similarity_fct: What was given, or None.
-        kind: What it must compare.
-
-    Returns:
-        The function.
-
-    Raises:
-        TypeError: If it is no function, or a link.
-        ValueError: If it is of another kind, or no late-interaction function.
-    """
-    if similarity_fct is None:
-        similarity_fct = kind.maxsim
-    right = f"{_MODULE}.{kind.maxsim.__name__}"
-    if isinstance(similarity_fct, Link):
-        raise TypeError(said("late_is_link", owner))
-    if not callable(similarity_fct) or isinstance(similarity_fct, type):
-        is_class = isinstance(similarity_fct, type)
-        raise TypeError(said("no_late_interaction", owner, got=repr(similarity_fct), right=right, is_class=is_class))
-    known = _known_as(similarity_fct)
-    for other in _KINDS:
-        if known in other.functions and known not in kind.functions:
-            same_family = kind.functions[other.functions.index(known)]
-            facts = {"kind": kind, "other": other, "right": f"{_MODULE}.{same_family.__name__}"}
-            raise ValueError(said("other_kind", owner, name=similarity_fct_name(similarity_fct), **facts))
-    if not _takes_masks(similarity_fct):
-        raise ValueError(said("takes_no_masks", owner, name=similarity_fct_name(similarity_fct), right=right))
-    return similarity_fct
-
-
-def _known_as(similarity_fct: object) -> Any:
-    """What stands in the table of functions for it: the function that it binds, or the class that it is of."""
-    while isinstance(similarity_fct, functools.partial):
+def _known_as(similarity_fct: Any) -> tuple[ScoringKind | None, int]:
+    """The kind of a function, and its place in the table: of what it binds, or of the class that it is of."""
+    if isinstance(similarity_fct, functools.partial):
         similarity_fct = similarity_fct.func
-    return type(similarity_fct) if isinstance(similarity_fct, scoring.XTRScores) else similarity_fct
-
-
-def _takes_masks(similarity_fct: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(similarity_fct).bind(None, None, **dict.fromkeys(_MASKS))
-    except ValueError:  # without a signature to look at, as functions written in C, which do not take these
-        return not isinstance(similarity_fct, types.BuiltinFunctionType)
-    except TypeError:
-        return False
-    return True
-
-
-def nature_of(similarity_fct: LateInteraction) -> str | None:
-    """What scores are known to be: "sum" or "mean" of the tokens' highest similarities, "other mean", or None."""
-    known = _known_as(similarity_fct)
-    family = next((kind.functions.index(known) for kind in _KINDS if known in kind.functions), None)
-    if family not in (_MAXSIM, _MEAN):
-        return None if family is None else "other mean"
-    is_mean = family == _MEAN
-    while isinstance(similarity_fct, functools.partial):
-        if "length_normalize" in similarity_fct.keywords:
-            is_mean = bool(similarity_fct.keywords["length_normalize"])
-            break
-        similarity_fct = similarity_fct.func
-    return "mean" if is_mean else "sum"
+    known = type(similarity_fct) if isinstance(similarity_fct, scoring.XTRScores) else similarity_fct
+    places = ((kind, kind.functions.index(known)) for kind in (PAIRS, LISTS, ALL) if known in kind.functions)
+    return next(places, (None, -1))
 
 
 def normalizes_tokens(model: nn.Module) -> bool:
     """Whether the tokens' embeddings are known to have unit length, at most shortened by pooling."""
-    for module in reversed(list(model.children())):
-        name = type(module).__name__
-        if name == "Normalize":
-            return getattr(module, "module_output_name", None) == "token_embeddings"
-        if name not in ("MultiVectorMask", "TokenPooling"):
-            return False
-    return False
+    shortening = ("MultiVectorMask", "TokenPooling")
+    others = [module for module in model.children() if type(module).__name__ not in shortening]
+    last: Any = others[-1] if others else None
+    return type(last).__name__ == "Normalize" and getattr(last, "module_output_name", "") == "token_embeddings"
 
 
 def _without_padding(columns: Sequence[TokenEmbeddings], mask: Tensor | None) -> list[TokenEmbeddings]:
@@ -203,18 +121,37 @@ class LateInteractionOfPairs(Scorer):
         kind: What the function must compare.
         similarity_fct: The late-interaction function; None for MaxSim.
         mini_batch_size: The most documents of a forward pass; None for no limit.
-        nature: What its scores are, as `nature_of` tells.
+        nature: What scores are known to be: "sum" or "mean" of the tokens' highest similarities, "other mean", or None.
     """
 
     kind: ClassVar[ScoringKind] = PAIRS
     similarity_fct: Any
-    mini_batch_size: int | None
-    nature: str | None = field(init=False, compare=False, repr=False)
+    mini_batch_size: int | None = settings.whole(None)
+    nature: str | None = settings.found()
 
     def __post_init__(self) -> None:
-        check_size(self.owner, "mini_batch_size", self.mini_batch_size)
-        similarity_fct = check_scoring(self.owner, self.similarity_fct, self.kind)
-        self._settle(similarity_fct=similarity_fct, nature=nature_of(similarity_fct))
+        super().__post_init__()
+        if self.similarity_fct is None:
+            self._settle(similarity_fct=self.kind.functions[_MAXSIM])
+        self._settle(nature=self._nature_of(self.similarity_fct))
+
+    def _nature_of(self, similarity_fct: Any) -> str | None:
+        """What scores are; an error unless it is a late-interaction function, of the right kind where that is known."""
+        kind, family = _known_as(similarity_fct)
+        right = f"{_MODULE}.{self.kind.functions[max(family, _MAXSIM)].__name__}"
+        if isinstance(similarity_fct, (type, Link)) or not callable(similarity_fct):
+            raise TypeError(self.said("no_late_interaction", got=repr(similarity_fct), right=right))
+        name = similarity_fct_name(similarity_fct)
+        if kind not in (None, self.kind):
+            raise ValueError(self.said("other_kind", kind=self.kind, name=name, other=kind, right=right))
+        try:
+            inspect.signature(similarity_fct).bind(None, None, queries_mask=None, documents_mask=None)
+        except (TypeError, ValueError):
+            raise ValueError(self.said("takes_no_masks", name=name, right=right)) from None
+        if kind is None or family not in (_MAXSIM, _MEAN):
+            return None if kind is None else "other mean"
+        options = similarity_fct.keywords if isinstance(similarity_fct, functools.partial) else {}
+        return "mean" if options.get("length_normalize", family == _MEAN) else "sum"
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
@@ -238,7 +175,7 @@ class LateInteractionOfPairs(Scorer):
         typical, highest = float(scores.detach().abs().median()), float(targets.abs().nan_to_num(0.0).max())
         if not typical > _SUMMED or highest > 1:
             return []
-        facts = {"typical": typical, "highest": highest, "mean": self.kind.mean.__name__}
+        facts = {"typical": typical, "highest": highest, "mean": self.kind.functions[_MEAN].__name__}
         return [sentence("sums_of_means", name=similarity_fct_name(self.similarity_fct), **facts)]
 
     def embed(self, model: nn.Module, sentence_features: Iterable[dict[str, Any]]) -> list[TokenEmbeddings]:
@@ -289,11 +226,9 @@ class LateInteractionOfPairs(Scorer):
                 documents_mask=documents.mask,
             )
         if scores.shape != shape:
-            raise ValueError(
-                f"similarity_fct must compare {self.kind.compares}, giving shape {shape} here, but "
-                f"{similarity_fct_name(self.similarity_fct)} gave {tuple(scores.shape)}. Use a function such as "
-                f"{_MODULE}.{self.kind.maxsim.__name__}."
-            )
+            facts = {"kind": self.kind, "name": similarity_fct_name(self.similarity_fct), "got": tuple(scores.shape)}
+            right = f"{_MODULE}.{self.kind.functions[_MAXSIM].__name__}"
+            raise ValueError(self.said("late_shape", shape=shape, right=right, **facts))
         return scores
 
 
@@ -311,9 +246,14 @@ class LateInteractionOfLists(LateInteractionOfPairs):
 
 @dataclass(frozen=True, kw_only=True)
 class LateInteractionOfAll(LateInteractionOfPairs):
-    """The late-interaction score of each query with the documents of all."""
+    """The late-interaction score of each query with the documents of all.
+
+    Attributes:
+        score_mini_batch_size: The most queries scored at once; None for no limit.
+    """
 
     kind: ClassVar[ScoringKind] = ALL
+    score_mini_batch_size: int | None = settings.whole(None)
 
     def of_some(self, queries: TokenEmbeddings, begin: int, count: int, documents: TokenEmbeddings) -> Tensor:
         """The scores of some queries against the documents of all.
@@ -330,9 +270,6 @@ class LateInteractionOfAll(LateInteractionOfPairs):
         rows = slice(begin, begin + count)
         some = TokenEmbeddings(queries.embeddings[rows], None if queries.mask is None else queries.mask[rows])
         return self._score(some, documents, len(some), documents.embeddings.shape[:2].numel())
-
-
-check_size = optional(whole, ", or None for no limit")
 
 
 def list_link(space: ScoreSpace, targets: str | None) -> Link:

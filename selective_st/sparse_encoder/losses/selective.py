@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers import SparseEncoder
 from sentence_transformers.util import dot_score, pairwise_dot_score
-from torch import nn
 from typing_extensions import override
 
 from selective_st import losses
-from selective_st.functional._blockwise import Direction, Precision
-from selective_st.functional._in_batch_common import HardnessMode, MarginStrategy, PartitionMode, SimilarityMatrix
 from selective_st.links import Link
-from selective_st.losses._common import ScoreSpace, SimilarityFunction, gentle_link, list_link, score_link
-from selective_st.losses._loss import constructor
+from selective_st.losses._common import ScoreSpace, gentle_link, list_link, score_link
+from selective_st.losses._loss import with_defaults
 
 # Dot products of sparse embeddings reach some tens: a link made for scores from 0 to 1 would be many times too steep.
 _HIGHEST = 32.0
@@ -22,7 +17,7 @@ _HIGHEST = 32.0
 
 def _list_link(space: ScoreSpace, targets: str | None) -> Link:
     """The default link of a loss on lists."""
-    return gentle_link(_HIGHEST) if space.sign == 1 else list_link(space)
+    return gentle_link(_HIGHEST) if space.sign == 1 else list_link(space, targets)
 
 
 class SelectivePointwiseLoss(losses.SelectivePointwiseLoss):
@@ -71,15 +66,7 @@ class SelectivePointwiseLoss(losses.SelectivePointwiseLoss):
         link = score_link(space, targets)
         return link if targets == "link_values" or space.range.high <= 1 else link.linear_outside(None, 1.0)
 
-    @constructor
-    def __init__(
-        self,
-        model: SparseEncoder,
-        link: Link | None = None,
-        cos_score_transformation: nn.Module | None = None,
-        similarity_fct: SimilarityFunction = pairwise_dot_score,
-        targets: Literal["scores", "link_values"] = "scores",
-    ) -> None: ...
+    __init__ = with_defaults(losses.SelectivePointwiseLoss.__init__, similarity_fct=pairwise_dot_score)
 
 
 class SelectivePairwiseLoss(losses.SelectivePairwiseLoss):
@@ -177,24 +164,7 @@ class SelectiveListwiseLoss(losses.SelectiveListwiseLoss):
     model_type = SparseEncoder
     default_link = staticmethod(_list_link)
 
-    @constructor
-    def __init__(
-        self,
-        model: SparseEncoder,
-        similarity_fct: SimilarityFunction = pairwise_dot_score,
-        temperature: float = 2.0,
-        student_temperature: float | None = None,
-        teacher_temperature: float | None = None,
-        *,
-        link: Link | None = None,
-        targets: Literal["scores", "labels"] = "scores",
-        calibration: float = 1.0,
-        calibration_link: Link | None = None,
-        label_smoothing: float = 0.0,
-        teacher_space: Literal["cosine", "probability", "logit"] | None = None,
-        label_range: tuple[float, float] | None = None,
-        lists: Literal["rows", "batch"] = "rows",
-    ) -> None: ...
+    __init__ = with_defaults(losses.SelectiveListwiseLoss.__init__, temperature=2.0)
 
 
 class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRankingLoss):
@@ -257,27 +227,13 @@ class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRan
     model_type = SparseEncoder
     default_link = staticmethod(_list_link)
 
-    @constructor
-    def __init__(
-        self,
-        model: SparseEncoder,
-        scale: float = 1.0,
-        similarity_fct: SimilarityMatrix = dot_score,
-        gather_across_devices: bool = False,
-        directions: tuple[Direction, ...] = ("query_to_doc",),
-        partition_mode: PartitionMode = "joint",
-        hardness_mode: HardnessMode | None = None,
-        hardness_strength: float = 0.0,
-        *,
-        link: Link | None = None,
-        label_smoothing: float = 0.0,
-        calibration: float = 1.0,
-        calibration_link: Link | None = None,
-        guide: SentenceTransformer | None = None,
-        margin: float = 0.0,
-        margin_strategy: MarginStrategy = "absolute",
-        precision: Precision = "auto",
-    ) -> None: ...
+    # The wrappers hand over embeddings, which do not tell the same text twice.
+    __init__ = with_defaults(
+        losses.SelectiveMultipleNegativesRankingLoss.__init__,
+        scale=1.0,
+        similarity_fct=dot_score,
+        without="mask_same_text",
+    )
 
 
 class SelectiveOrderLoss(losses.SelectiveOrderLoss):
