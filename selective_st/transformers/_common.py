@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
@@ -62,10 +62,14 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
 
 # Takes what else a loss finds of each of its items, by the names that it has in the log.
 Report = Callable[[dict[str, Tensor]], None]
+_COUNT_NOTHING = (
+    "All labels are {} (but for the first of a text, which is no token's next one). Leave such texts out, or keep more "
+    'of each: dataset.filter(lambda row: any(label != {} for label in row["labels"][1:])).'
+)
 
 
-class LanguageModelLoss(ABC):
-    """What the losses of language models share: a `compute_loss_func` for the Trainer, with its settings.
+class LanguageModelLoss:
+    """What the losses of language models share: a `compute_loss_func` for the Trainer, whose fields are its settings.
 
     Attributes:
         link: What matters.
@@ -73,57 +77,36 @@ class LanguageModelLoss(ABC):
         shift_labels: Whether each label is that of the place before.
     """
 
-    _settings: ClassVar[tuple[str, ...]]
     _citation: ClassVar[str] = ""
+    link: Link | None
+    ignore_index: int
+    shift_labels: bool
 
-    def __init__(self, link: Link, ignore_index: int, shift_labels: bool) -> None:
-        """Check and keep what all these losses have."""
+    def __post_init__(self) -> None:
+        """Check what all these losses have."""
         self._owner = owner = type(self).__name__
-        self.link = a_link(owner, "link", link)
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
-        if not isinstance(shift_labels, bool):
-            raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
-        self.ignore_index = ignore_index
-        self.shift_labels = shift_labels
+        self.link = a_link(owner, "link", probable_tokens() if self.link is None else self.link)
+        for name, example in (("ignore_index", -100), ("shift_labels", True)):
+            value, kind = getattr(self, name), type(example)
+            if type(value) is not kind:
+                raise TypeError(f"{owner}: {name} must be of type {kind.__name__}, got {value!r}. Write {example}.")
 
-    def _logits_of(self, outputs: object) -> Any:
+    def _logits_of(self, outputs: Any) -> Any:
         """The logits among a model's outputs, or the hidden states that `without_logits` has in their place."""
-        logits = None
         if isinstance(outputs, Mapping):
             logits = outputs.get("logits")
-            got = f"a mapping with the keys {', '.join(map(str, outputs))}"
-        elif isinstance(outputs, (tuple, list)) and outputs:
-            logits = outputs[0]
-            got = f"a {type(outputs).__name__} that begins with {type(logits).__name__}"
         else:
-            got = type(outputs).__name__
+            logits = outputs[0] if isinstance(outputs, (tuple, list)) and outputs else None
         if not isinstance(logits, (Tensor, HiddenStates)):
             raise TypeError(
-                f"{self._owner}: outputs must be those of a language model, with logits, got {got}. Give the Trainer a "
-                "model such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
-            )
-        if logits.dim() != 3 or not logits.numel():
-            raise ValueError(
-                f"{self._owner}: logits must have shape (texts, tokens, vocabulary) with at least one of each, got "
-                f"{tuple(logits.shape)}."
+                f"{self._owner}: outputs must be those of a language model, with logits, got {outputs!r:.60}. Give the "
+                "Trainer a model such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
             )
         return logits
 
     def _labels_of(self, labels: object, logits: Any) -> Tensor:
         """The label of each place of the logits: of the next token, if they are to be shifted."""
-        if labels is None:
-            raise ValueError(
-                f'{self._owner}: got no labels. The batch needs "labels": the token ids, and {self.ignore_index} where '
-                "a token does not count; DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
-            )
-        labels = self._token_ids(labels)
-        if labels.shape != logits.shape[:-1]:
-            raise ValueError(
-                f"{self._owner}: labels must have the shape (texts, tokens) of the logits, {tuple(logits.shape[:-1])}, "
-                f"got {tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
-            )
-        labels = labels.to(logits.device)
+        labels = self._token_ids(labels).to(logits.device)
         if self.shift_labels:  # labels rather than logits, of which that would make a copy
             labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=self.ignore_index)
         return labels
@@ -132,10 +115,13 @@ class LanguageModelLoss(ABC):
         """The labels, if they are a tensor of integers, or a TypeError."""
         if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(f"{self._owner}: labels must be a tensor of token ids, got {got}.")
+            raise TypeError(
+                f"{self._owner}: labels must be a tensor of token ids, with {self.ignore_index} where a token does not "
+                f"count, got {got}. DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
+            )
         return labels
 
-    def _mean_of(self, losses: Tensor, counts: Tensor, num_items_in_batch: object, advice: str = "") -> Tensor:
+    def _mean_of(self, losses: Tensor, counts: Tensor, num_items_in_batch: Any, advice: str = _COUNT_NOTHING) -> Tensor:
         """The sum of the losses, over how many items the whole batch has, all accumulated steps and processes together.
 
         Args:
@@ -148,34 +134,21 @@ class LanguageModelLoss(ABC):
             The mean; 0 if nothing counts where no gradient is wanted, as in an evaluation.
 
         Raises:
-            TypeError: If the number is none.
             ValueError: If nothing counts in a training.
         """
-        items = num_items_in_batch
-        if items is None:
-            items = counts.sum()
-        elif isinstance(items, bool) or not isinstance(items, (int, float, Tensor)):
-            raise TypeError(
-                f"{self._owner}: num_items_in_batch must be a number, or a tensor with one, got {type(items).__name__}."
-            )
-        number = torch.as_tensor(items, device=losses.device).flatten()[:1]  # for DataParallel it is given repeatedly
-        if bool((number > 0).all()) and len(number):
-            return losses.sum() / number.squeeze(0)
-        ignored = self.ignore_index
-        advice = advice or (
-            f"All labels are {ignored} (but for the first of a text, which is no token's next one). Leave such texts "
-            f"out, or keep more of each: dataset.filter(lambda row: any(label != {ignored} for label in "
-            'row["labels"][1:])).'
-        )
+        items = counts.sum() if num_items_in_batch is None else num_items_in_batch
+        items = torch.as_tensor(items, device=losses.device).flatten()[0]  # for DataParallel it is given repeatedly
+        if items > 0:
+            return losses.sum() / items
+        problem = f"{self._owner}: nothing in the batch counts. {advice.format(*[self.ignore_index] * 2)}"
         if torch.is_grad_enabled():
-            raise ValueError(f"{self._owner}: nothing in the batch counts. {advice}")
-        # In an evaluation, which is no reason to end a training.
-        logger.warning(f"{self._owner}: nothing in a batch of the evaluation counts, so that its loss is 0. {advice}")
+            raise ValueError(problem)
+        logger.warning(f"{problem} In this evaluation the batch has the loss 0.")  # no reason to end a training
         return losses.sum()
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable."""
-        settings = {name: getattr(self, name) for name in (*self._settings, "ignore_index", "shift_labels")}
+        settings = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         return {name: value.get_config_dict() if isinstance(value, Link) else value for name, value in settings.items()}
 
     @property
@@ -183,49 +156,11 @@ class LanguageModelLoss(ABC):
         """BibTeX of the papers on selective matching losses, and on what this one generalises."""
         return PAPER_CITATION + self._citation
 
-
-class ReferenceLoss(LanguageModelLoss):
-    """A loss that compares with a second model; `ReferenceTrainer` runs it.
-
-    Attributes:
-        reference_column: The entry of a batch that holds what `of_reference` gives, where it has been computed before.
-    """
-
-    reference_column: str
-
-    @abstractmethod
-    def of_reference(self, outputs: Any, labels: Tensor | None) -> Any:
-        """What the loss needs of the second model's outputs, in as little memory as it can be had.
-
-        Args:
-            outputs: What the second model gave for the same inputs.
-            labels: Token ids of shape (texts, tokens).
-
-        Returns:
-            What `__call__` takes as `reference`.
-        """
-
-    @abstractmethod
-    def number_of_items(self, labels: Tensor) -> int:
-        """How many items of the loss a batch with these labels has."""
-
-    @abstractmethod
-    def __call__(
-        self,
-        outputs: Any,
-        labels: Tensor | None,
-        num_items_in_batch: Tensor | int | float | None = None,
-        *,
-        reference: Any = None,
-        report: Report | None = None,
-    ) -> Tensor:
-        """The loss of one batch."""
-
-    def _no_reference(self) -> ValueError:
+    def _no_reference(self, column: str) -> ValueError:
         owner = self._owner
         return ValueError(
             f"{owner}: got no reference to compare with, which a Trainer does not hand over. Use "
             f"ReferenceTrainer(model, args, reference_model=..., compute_loss_func={owner}(...)) from "
-            f"selective_st.transformers; a column {self.reference_column} of the dataset needs it too, and is kept by "
+            f"selective_st.transformers; a column {column} of the dataset needs it too, and is kept by "
             "remove_unused_columns=False."
         )

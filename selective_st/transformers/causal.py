@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
-from typing_extensions import override
+from transformers import LogitsProcessorList
 
 from selective_st._caller import named
 from selective_st._validation import finite_number
@@ -15,9 +14,10 @@ from selective_st.functional import vocabulary_log_probabilities, vocabulary_los
 from selective_st.functional._common import check_smoothing
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
-from selective_st.transformers._common import LanguageModelLoss, probable_tokens
+from selective_st.transformers._common import LanguageModelLoss
 
 
+@dataclass(eq=False, repr=False)
 class SelectiveCausalLMLoss(LanguageModelLoss):
     r"""The loss of the next token through the composite Softmax: which of its scores a model shall get right.
 
@@ -77,22 +77,18 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         >>> trainer = Trainer(model, args, train_dataset=dataset, compute_loss_func=loss)       # doctest: +SKIP
     """
 
-    _settings = ("link", "temperature", "label_smoothing", "center")
+    link: Link | None = None
+    temperature: float = 1.0
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    shift_labels: bool = True
+    center: Center = field(default="logsumexp", kw_only=True)
 
-    def __init__(
-        self,
-        link: Link | None = None,
-        temperature: float = 1.0,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        shift_labels: bool = True,
-        *,
-        center: Center = "logsumexp",
-    ) -> None:
-        super().__init__(probable_tokens() if link is None else link, ignore_index, shift_labels)
-        self.temperature = finite_number(self._owner, "temperature", temperature, positive=True)
-        self.label_smoothing = check_smoothing(self._owner, label_smoothing)
-        self.center: Center = check_center(self._owner, center)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.temperature = finite_number(self._owner, "temperature", self.temperature, positive=True)
+        self.label_smoothing = check_smoothing(self._owner, self.label_smoothing)
+        check_center(self._owner, self.center)
 
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
@@ -114,7 +110,7 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         losses = vocabulary_loss(
             logits,
             labels,
-            self.link,
+            cast(Link, self.link),
             self.temperature,
             label_smoothing=self.label_smoothing,
             ignore_index=self.ignore_index,
@@ -133,7 +129,8 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         Returns:
             `log softmax(G(s) / T)`, in that shape and at least float32.
         """
-        return vocabulary_log_probabilities(logits, self.link, self.temperature, center=self.center)
+        link = cast(Link, self.link)
+        return vocabulary_log_probabilities(logits, link, self.temperature, center=self.center)
 
     def logits_processor(self) -> LogitsProcessorList:
         """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
@@ -143,15 +140,4 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         Returns:
             A list with one processor.
         """
-        return LogitsProcessorList([_CompositeSoftmax(self)])
-
-
-class _CompositeSoftmax(LogitsProcessor):
-    """Turns logits into the log-probabilities of a loss."""
-
-    def __init__(self, loss: SelectiveCausalLMLoss) -> None:
-        self.loss = loss
-
-    @override
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        return self.loss.log_probabilities(scores)  # type: ignore[return-value]
+        return LogitsProcessorList([lambda input_ids, scores: self.log_probabilities(scores)])

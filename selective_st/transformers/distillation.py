@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, cast
 
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._caller import named
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, whole_number
 from selective_st.functional import HiddenStates, TopTokens, top_tokens, vocabulary_matching_loss
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
 from selective_st.losses._common import a_link
-from selective_st.transformers._common import ReferenceLoss, Report, probable_tokens
+from selective_st.transformers._common import LanguageModelLoss, Report
 
 _DISTILLATION = """
 @misc{hinton2015distilling,
@@ -29,7 +29,8 @@ _DISTILLATION = """
 """
 
 
-class SelectiveDistillationLoss(ReferenceLoss):
+@dataclass(eq=False, repr=False)
+class SelectiveDistillationLoss(LanguageModelLoss):
     r"""Match a student's logits to a teacher's at every token, with the vocabulary as the list.
 
     A link h of potential G and the temperature T make probabilities of logits. With the student's scores p, the
@@ -96,34 +97,28 @@ class SelectiveDistillationLoss(ReferenceLoss):
         ... )
     """
 
-    reference_column = "teacher_logits"
-    _settings = ("link", "temperature", "calibration", "calibration_link", "top_k", "center")
+    reference_column: ClassVar[str] = "teacher_logits"
     _citation = _DISTILLATION
+    link: Link | None = None
+    temperature: float = 1.0
+    calibration: float = 1.0
+    calibration_link: Link | None = None
+    _: KW_ONLY
+    top_k: int | None = None
+    ignore_index: int = -100
+    shift_labels: bool = True
+    center: Center = "logsumexp"
 
-    def __init__(
-        self,
-        link: Link | None = None,
-        temperature: float = 1.0,
-        calibration: float = 1.0,
-        calibration_link: Link | None = None,
-        *,
-        top_k: int | None = None,
-        ignore_index: int = -100,
-        shift_labels: bool = True,
-        center: Center = "logsumexp",
-    ) -> None:
-        super().__init__(probable_tokens() if link is None else link, ignore_index, shift_labels)
-        owner = self._owner
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        given = self.link if calibration_link is None else calibration_link
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        owner, given = self._owner, self.link if self.calibration_link is None else self.calibration_link
+        self.temperature = finite_number(owner, "temperature", self.temperature, positive=True)
+        self.calibration = finite_number(owner, "calibration", self.calibration, nonnegative=True)
         self.calibration_link = a_link(owner, "calibration_link", given)
-        self.center: Center = check_center(owner, center)
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-            raise ValueError(f"{owner}: top_k must be None or an integer >= 1, got {top_k!r}.")
-        self.top_k = top_k
+        check_center(owner, self.center)
+        if self.top_k is not None:
+            whole_number(owner, "top_k", self.top_k, least=1)
 
-    @override
     @named(top_tokens="of_reference")
     def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | HiddenStates | TopTokens:
         """The teacher's logits, cut to the `top_k`.
@@ -138,9 +133,8 @@ class SelectiveDistillationLoss(ReferenceLoss):
         logits: Tensor | HiddenStates = self._logits_of(outputs).detach()
         if self.top_k is None or self.top_k >= logits.shape[-1]:
             return logits
-        return top_tokens(logits, self.top_k, self.link, self.temperature, center=self.center)
+        return top_tokens(logits, self.top_k, cast(Link, self.link), self.temperature, center=self.center)
 
-    @override
     def number_of_items(self, labels: Tensor) -> int:
         """How many labels count.
 
@@ -156,7 +150,6 @@ class SelectiveDistillationLoss(ReferenceLoss):
         labels = self._token_ids(labels)
         return int((labels[..., int(self.shift_labels) :] != self.ignore_index).sum())
 
-    @override
     @named(top_tokens="of_reference")
     def __call__(
         self,
@@ -185,14 +178,14 @@ class SelectiveDistillationLoss(ReferenceLoss):
         if reference is None and isinstance(outputs, Mapping):
             reference = outputs.get(self.reference_column)
         if reference is None:
-            raise self._no_reference()
+            raise self._no_reference(self.reference_column)
         if isinstance(reference, Tensor):
             reference = self.of_reference((reference.to(logits.device),), labels)
         counts = self._labels_of(labels, logits) != self.ignore_index
         losses = vocabulary_matching_loss(
             logits,
             reference,
-            self.link,
+            cast(Link, self.link),
             self.temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,

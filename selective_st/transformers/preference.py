@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
-from typing_extensions import override
+from torch.nn.utils.rnn import pad_sequence
 
 from selective_st._caller import named
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, instance_of, one_of
 from selective_st.functional import fenchel_young_loss, matching_loss, vocabulary_loss
 from selective_st.links import ConstantLink, Link, SigmoidLink
-from selective_st.transformers._common import ReferenceLoss, Report
+from selective_st.transformers._common import LanguageModelLoss, Report
 
 _PLAIN = ConstantLink()
 _PREFERENCES = """
@@ -41,7 +43,8 @@ _PREFERENCES = """
 """
 
 
-class SelectivePreferenceLoss(ReferenceLoss):
+@dataclass(eq=False, repr=False)
+class SelectivePreferenceLoss(LanguageModelLoss):
     r"""Prefer the chosen of two answers to the rejected one, by a matching loss on the margin of their log-ratios.
 
     The log-ratio of an answer is its log-probability under the model less that under a reference model, and the margin
@@ -115,62 +118,46 @@ class SelectivePreferenceLoss(ReferenceLoss):
         ... )
     """
 
-    reference_column = "reference_log_probs"
-    _settings = ("link", "beta", "target_value", "target_margin", "log_probs", "sft")
+    reference_column: ClassVar[str] = "reference_log_probs"
     _citation = _PREFERENCES
+    link: Link | None = None
+    beta: float = 0.1
+    _: KW_ONLY
+    target_value: float | None = None
+    target_margin: float | None = None
+    log_probs: Literal["sum", "mean"] = "sum"
+    sft: float = 0.0
+    ignore_index: int = -100
+    shift_labels: bool = True
 
-    def __init__(
-        self,
-        link: Link | None = None,
-        beta: float = 0.1,
-        *,
-        target_value: float | None = None,
-        target_margin: float | None = None,
-        log_probs: Literal["sum", "mean"] = "sum",
-        sft: float = 0.0,
-        ignore_index: int = -100,
-        shift_labels: bool = True,
-    ) -> None:
-        super().__init__(SigmoidLink() if link is None else link, ignore_index, shift_labels)
-        owner = self._owner
-        if isinstance(self.link, ConstantLink):
+    def __post_init__(self) -> None:
+        self.link = SigmoidLink() if self.link is None else self.link
+        super().__post_init__()
+        owner, link = self._owner, self.link
+        if isinstance(link, ConstantLink):
             raise ValueError(
                 f"{owner}: link must have a slope somewhere: with ConstantLink() the loss of every margin is 0. Use "
                 "SigmoidLink(), or IdentityLink() where all margins matter alike."
             )
-        self.beta = finite_number(owner, "beta", beta, positive=True)
-        if target_value is not None and target_margin is not None:
+        if self.target_value is not None and self.target_margin is not None:
             raise ValueError(
                 f"{owner}: target_value and target_margin exclude each other: the margin s stands for the value h(s). "
                 "Give one of them."
             )
-        if target_margin is not None:
-            target_margin = finite_number(owner, "target_margin", target_margin)
-            if not self.link.domain.low <= target_margin <= self.link.domain.high:
-                raise ValueError(
-                    f"{owner}: target_margin must lie within the domain {self.link.domain} of {self.link!r}, got "
-                    f"{target_margin:g}."
-                )
-        else:
-            target_value = finite_number(owner, "target_value", 1.0 if target_value is None else target_value)
-            if not self.link.range.low <= target_value <= self.link.range.high:
-                raise ValueError(
-                    f"{owner}: target_value must lie within the range {self.link.range} of {self.link!r}, got "
-                    f"{target_value:g}. Or give the margin to be reached: target_margin=..."
-                )
-        if log_probs not in ("sum", "mean"):
-            raise ValueError(f"{owner}: log_probs must be 'sum' or 'mean', over an answer's tokens, got {log_probs!r}.")
-        self.log_probs = log_probs
-        self.sft = finite_number(owner, "sft", sft, nonnegative=True)
-        self.target_value = target_value
-        self.target_margin = target_margin
+        name, allowed = ("target_value", link.range) if self.target_margin is None else ("target_margin", link.domain)
+        given = getattr(self, name)
+        target = finite_number(owner, name, 1.0 if given is None else given)
+        if not allowed.low <= target <= allowed.high:
+            raise ValueError(f"{owner}: {name} must lie within {allowed} for {link!r}, got {target:g}.")
+        setattr(self, name, target)
+        self.beta = finite_number(owner, "beta", self.beta, positive=True)
+        self.sft = finite_number(owner, "sft", self.sft, nonnegative=True)
+        one_of(owner, "log_probs", self.log_probs, ("sum", "mean"))
 
-    @override
     def number_of_items(self, labels: Tensor) -> int:
         """How many pairs a batch has."""
         return len(labels) // 2
 
-    @override
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor:
         """The log-probability of each row's answer.
@@ -189,20 +176,15 @@ class SelectivePreferenceLoss(ReferenceLoss):
 
     def _sums_and_counts(self, outputs: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """The log-probability of each row's answer, and how many tokens it has."""
-        owner, logits = self._owner, self._logits_of(outputs)
+        logits = self._logits_of(outputs)
         labels = self._labels_of(labels, logits)
-        if len(labels) % 2:
-            raise ValueError(
-                f"{owner}: the rows of a batch must be pairs, the chosen answer and then the rejected one, but there "
-                f"are {len(labels)} rows. Make batches with PreferenceCollator."
-            )
         counts = (labels != self.ignore_index).sum(-1)
-        empty = counts == 0
-        if bool(empty.any()):
-            rows = ", ".join(map(str, empty.nonzero().flatten().tolist()[:5]))
+        empty = (counts == 0).nonzero().flatten().tolist()
+        if len(labels) % 2 or empty:
             raise ValueError(
-                f"{owner}: every answer needs a label that counts, but all labels are {self.ignore_index} in row(s) "
-                f"{rows} of the batch. Leave empty answers out, and shorten prompts rather than answers."
+                f"{self._owner}: the rows of a batch must be pairs, a chosen answer and then the rejected one, each "
+                f"with a label that counts, got {len(labels)} rows, of which {len(empty)} have none {empty[:5]}. Make "
+                "batches with PreferenceCollator, leave empty answers out, and shorten prompts rather than answers."
             )
         losses = vocabulary_loss(logits, labels, _PLAIN, ignore_index=self.ignore_index, reduction="none")
         return -losses.sum(-1), counts
@@ -223,19 +205,15 @@ class SelectivePreferenceLoss(ReferenceLoss):
 
     def _log_ratios(self, log_probs: Tensor, reference: Any) -> tuple[Tensor, Tensor]:
         """Those of the chosen and of the rejected answers."""
-        owner = type(self).__name__
-        if not isinstance(reference, Tensor) or not reference.is_floating_point():
-            got = reference.dtype if isinstance(reference, Tensor) else type(reference).__name__
-            raise TypeError(f"{owner}: reference must be a tensor of log-probabilities, got {got}.")
-        if reference.shape != log_probs.shape:
+        if not isinstance(reference, Tensor) or reference.shape != log_probs.shape:
+            got = tuple(reference.shape) if isinstance(reference, Tensor) else type(reference).__name__
             raise ValueError(
-                f"{owner}: reference must hold one log-probability a row, of shape {tuple(log_probs.shape)}, got "
-                f"{tuple(reference.shape)}. Make it with of_reference."
+                f"{self._owner}: reference must be a tensor with one log-probability a row, of shape "
+                f"{tuple(log_probs.shape)}, got {got}. Make it with of_reference."
             )
         chosen, rejected = (log_probs - reference.detach().to(log_probs)).view(-1, 2).unbind(1)
         return chosen, rejected
 
-    @override
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
         self,
@@ -261,17 +239,14 @@ class SelectivePreferenceLoss(ReferenceLoss):
             The sum over the pairs, divided by that number; a scalar.
         """
         if reference is None:
-            raise self._no_reference()
+            raise self._no_reference(self.reference_column)
         sums, counts = self._sums_and_counts(outputs, labels)
         log_probs = self._measured(sums, counts)
         chosen, rejected = self._log_ratios(log_probs, reference)
         scores = self.beta * (chosen - rejected)
-        if self.target_value is not None:
-            targets = torch.full_like(scores, self.target_value)
-            losses = fenchel_young_loss(scores, targets, self.link, reduction="none")
-        else:
-            targets = torch.full_like(scores, cast(float, self.target_margin))
-            losses = matching_loss(scores, targets, self.link, reduction="none")
+        by_value, link = self.target_margin is None, cast(Link, self.link)
+        targets = torch.full_like(scores, cast(float, self.target_value if by_value else self.target_margin))
+        losses = (fenchel_young_loss if by_value else matching_loss)(scores, targets, link, reduction="none")
         surprise = -sums[::2] / counts[::2]  # of a token of the chosen answer
         if self.sft:
             losses = losses + self.sft * surprise
@@ -313,12 +288,8 @@ class PreferenceCollator:
     """
 
     def __init__(self, pad_token_id: int, ignore_index: int = -100) -> None:
-        for name, value in (("pad_token_id", pad_token_id), ("ignore_index", ignore_index)):
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(
-                    f"PreferenceCollator: {name} must be an integer, got {value!r}. A tokenizer without a padding "
-                    "token can pad with any other: pad_token_id=tokenizer.eos_token_id."
-                )
+        mend = "A tokenizer without a padding token can pad with any other: pad_token_id=tokenizer.eos_token_id."
+        instance_of("PreferenceCollator", "pad_token_id", pad_token_id, int, mend)
         self.pad_token_id = pad_token_id
         self.ignore_index = ignore_index
 
@@ -333,39 +304,30 @@ class PreferenceCollator:
             (2 pairs,) if the rows have them.
 
         Raises:
-            ValueError: If there is no row, or one lacks something.
+            ValueError: If a row lacks something.
         """
-        if not rows:
-            raise ValueError("PreferenceCollator: rows must hold at least one pair, got none. Leave empty batches out.")
-        texts: list[tuple[list[int], list[int]]] = []
+        needed, known = ("prompt_ids", "chosen_ids", "rejected_ids"), SelectivePreferenceLoss.reference_column
+        names = needed + (known,) * any(row.get(known) is not None for row in rows)  # datasets have None for nothing
         for number, row in enumerate(rows):
-            missing = [name for name in ("prompt_ids", "chosen_ids", "rejected_ids") if row.get(name) is None]
+            missing = [name for name in names if row.get(name) is None]
             if missing:
                 raise ValueError(
-                    f"PreferenceCollator: every row needs prompt_ids, chosen_ids and rejected_ids, but row {number} "
-                    f"lacks {', '.join(missing)} and has {', '.join(row) or 'nothing'}. Tokenize the dataset by "
-                    "dataset.map(...), and train with remove_unused_columns=False."
+                    f"PreferenceCollator: every row needs {', '.join(names)}, but row {number} lacks "
+                    f"{', '.join(missing)}. Make them by dataset.map(...) for the whole dataset ({known} may be left "
+                    "out of all), and train with remove_unused_columns=False."
                 )
+        texts, labels = [], []
+        for row in rows:
             prompt = list(row["prompt_ids"])
-            texts += [(prompt, list(row["chosen_ids"])), (prompt, list(row["rejected_ids"]))]
-        length = max((len(prompt) + len(answer) for prompt, answer in texts), default=0)
-        padding = [length - len(prompt) - len(answer) for prompt, answer in texts]
-        pad, ignored = self.pad_token_id, self.ignore_index
-        parts = list(zip(texts, padding, strict=True))
+            for answer in (list(row["chosen_ids"]), list(row["rejected_ids"])):
+                texts.append(torch.tensor(prompt + answer))
+                labels.append(torch.tensor([self.ignore_index] * len(prompt) + answer))
+        padded = partial(pad_sequence, batch_first=True)
         batch = {
-            "input_ids": torch.tensor([prompt + answer + [pad] * rest for (prompt, answer), rest in parts]),
-            "attention_mask": torch.tensor([[1] * (length - rest) + [0] * rest for rest in padding]),
-            "labels": torch.tensor(
-                [[ignored] * len(prompt) + answer + [ignored] * rest for (prompt, answer), rest in parts]
-            ),
+            "input_ids": padded(texts, padding_value=self.pad_token_id),
+            "attention_mask": padded([torch.ones_like(text) for text in texts]),
+            "labels": padded(labels, padding_value=self.ignore_index),
         }
-        name = SelectivePreferenceLoss.reference_column
-        known = [row.get(name) is not None for row in rows]  # None is what datasets put where a row has none
-        if any(known) and not all(known):
-            raise ValueError(
-                f"PreferenceCollator: either all rows or none must have {name}, but row {known.index(False)} lacks it. "
-                "Compute it for the whole dataset, or leave it out and give a reference_model."
-            )
-        if any(known):
-            batch[name] = torch.tensor([number for row in rows for number in row[name]])
+        if known in names:
+            batch[known] = torch.tensor([number for row in rows for number in row[known]])
         return batch
