@@ -14,6 +14,7 @@ import contextlib
 import functools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -47,13 +48,13 @@ _STATE_KEY = "selective_st_base_metrics"
 def _check_losses(owner: str, loss: Any) -> dict[str, nn.Module]:
     """The losses by dataset; one loss alone has the name ""."""
     losses = dict(loss) if isinstance(loss, Mapping) else {"": loss}
-    for module in losses.values():
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{owner}: loss must be the loss given to the trainer, or a dict of them by dataset, got "
-                f"{type(module).__name__}. Where the trainer makes it, write {owner}(trainer.loss, ...)."
-            )
-    if not any(sections.has_link(found) for module in losses.values() for _, found in sections.within(module)):
+    mend = f"Give the loss given to the trainer, or a dict of them by dataset: {owner}(trainer.loss, ...)."
+    found = [
+        each
+        for module in losses.values()
+        for _, each in sections.within(instance_of(owner, "loss", module, nn.Module, mend))
+    ]
+    if not any(map(sections.has_link, found)):
         names = ", ".join(type(module).__name__ for module in losses.values())
         raise ValueError(f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}.")
     return losses
@@ -71,13 +72,12 @@ def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
 
 def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
     """An evaluator's numbers, without the data set's name before them."""
-    if not isinstance(found, Mapping):
-        return {"score": float(found)}
-    prefix = _prefix(evaluator) if all(name.startswith(_prefix(evaluator)) for name in found) else ""
-    plain = {}
+    plain, prefix = {}, _prefix(evaluator)
+    found = found if isinstance(found, Mapping) else {"score": found}
+    whole = all(name.startswith(prefix) for name in found)
     for name, value in found.items():
         with contextlib.suppress(TypeError, ValueError):  # some of upstream's report texts beside their numbers
-            plain[name.removeprefix(prefix)] = float(value)
+            plain[name.removeprefix(prefix) if whole else name] = float(value)
     return plain
 
 
@@ -131,7 +131,10 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
         metrics.title for metrics in section.metrics if metrics.trained
     }
     section.model_id = data.model_id or section.model_id
-    section.write(Path(path), load_threshold(model), anew=anew, told=told)
+    try:
+        section.write(Path(path), load_threshold(model), anew=anew, told=told)
+    except Exception:  # as upstream: a card is not worth a lost training
+        _logger.exception("The section on the selective loss could not be written into the card in %s.", path)
 
 
 def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
@@ -140,15 +143,13 @@ def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
     Upstream joins losses with the same citation, but each of ours cites the paper and also the built-in loss it
     generalises: with two of them the paper would stand there twice.
     """
-    losses_of: dict[str, list[str]] = {}
+    losses_of: dict[str, list[str]] = defaultdict(list)
     for name, citation in citations.items():
         for entry in bibtex_entries(citation):
-            losses_of.setdefault(entry, []).append(name)
-    if all(len(names) == 1 for names in losses_of.values()):
-        return dict(citations)
-    entries_of: dict[str, list[str]] = {}
+            losses_of[entry].append(name)
+    entries_of: dict[str, list[str]] = defaultdict(list)
     for entry, names in losses_of.items():
-        entries_of.setdefault(in_words(names), []).append(entry)
+        entries_of[in_words(names)].append(entry)
     return {names: "\n\n".join(entries) for names, entries in entries_of.items()}
 
 
@@ -212,9 +213,7 @@ def add_to_model_card(
     writer.finish(model)
     data: Any = model.model_card_data
     if not data.citations:  # not trained by a trainer, which would have told of the losses
-        losses = list(writer.losses.values())
-        within = [found for module in losses for found in get_losses(module)]
-        data.set_losses(list(dict.fromkeys(within)))
+        data.set_losses(list(dict.fromkeys(found for module in writer.losses.values() for found in get_losses(module))))
     writer.section.training = _training_of(model)
     _attach(model, writer.section)
 
@@ -241,13 +240,9 @@ class SectionWriter:
         self._owner = owner
         self.losses = _check_losses(owner, loss)
         self.evaluators = _check_evaluators(owner, evaluators)
-        if threshold is not None and not isinstance(threshold, ScoreThreshold) and not callable(threshold):
-            raise TypeError(
-                f"{owner}: threshold must be a ScoreThreshold or a function of the model that gives one, got "
-                f"{threshold!r}. Use selective_st.evaluation.choose_threshold, or ScoreThreshold(value, gold)."
-            )
-        if isinstance(metrics, str):
-            raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
+        if threshold is not None and not callable(threshold):
+            mend = "Use selective_st.evaluation.choose_threshold, or a function of the model that gives a threshold."
+            instance_of(owner, "threshold", threshold, ScoreThreshold, mend)
         names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
         self._threshold, self._names = threshold, names
         self._score_range = interval_of(owner, "score_range", score_range)
@@ -256,12 +251,14 @@ class SectionWriter:
     def start(self) -> sections.Section:
         """Begin a section without measurements."""
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        metrics = [sections.Metrics(_title_of(evaluator), "") for evaluator in self.evaluators]
-        for found, evaluator in zip(metrics, self.evaluators, strict=True):
+        metrics = []
+        for evaluator in self.evaluators:
+            found = sections.Metrics(_title_of(evaluator), "")
             if isinstance(evaluator, ScoreEvaluator):
                 found.support = evaluator.support()
             if isinstance(evaluator, ScoreRegionEvaluator):
                 found.gold, found.cuts = evaluator.scores, evaluator.thresholds
+            metrics.append(found)
         self.section = sections.about(self.losses, self._score_range, metrics, given)
         return self.section
 
@@ -286,13 +283,13 @@ class SectionWriter:
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
         """Take what the evaluator at that place found."""
         evaluator, metrics = self.evaluators[place], self.section.metrics[place]
-        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
-        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
+        # Some know it, or put a name before it, only now; some have a function there.
+        metrics.primary = str(evaluator.primary_metric or "").removeprefix(_prefix(evaluator))
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
         # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
         is_told = sections.title_of if metrics.support else bool
-        names = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
-        names = names if self._names is None else [name for name in self._names if name in found]
+        told = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
+        names = told if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
             metrics.curves[sections.UNTRAINED if of == "base" else of] = evaluator.curve
@@ -321,15 +318,14 @@ class SectionWriter:
 def _warn_of_direction(args: Any, evaluators: Sequence[BaseEvaluator]) -> None:
     """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
     asked = (args.metric_for_best_model or "").removeprefix("eval_")
-    for evaluator in evaluators:
-        name = asked.removeprefix(_prefix(evaluator))
-        is_error = f"{NEGATIVE}{name}" in getattr(evaluator, "metric_names", ())
-        if is_error and args.greater_is_better and args.load_best_model_at_end:
+    for evaluator in evaluators if args.greater_is_better and args.load_best_model_at_end else ():
+        right = f"{NEGATIVE}{asked.removeprefix(_prefix(evaluator))}"
+        if right in getattr(evaluator, "metric_names", ()):
             _logger.warning(
                 "metric_for_best_model=%r is an error, but the trainer keeps the checkpoint where it is largest. Write "
                 "metric_for_best_model=%r, or greater_is_better=False.",
                 args.metric_for_best_model,
-                f"eval_{_prefix(evaluator)}{NEGATIVE}{name}",
+                f"eval_{_prefix(evaluator)}{right}",
             )
 
 
@@ -378,7 +374,6 @@ class SelectiveModelCardCallback(TrainerCallback):
     ) -> None:
         super().__init__()
         self._writer = SectionWriter(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
-        self._seen: list[Any] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the base model.
@@ -395,18 +390,13 @@ class SelectiveModelCardCallback(TrainerCallback):
         # The trainer saves it in each checkpoint: who goes on from one has another model at hand, not the base.
         kept: Any = state.stateful_callbacks
         if state.global_step == 0:
-            data = model.model_card_data
-            reported = dict(data.eval_results_dict)
             writer.measure(model, "base", epoch=0, steps=0)
-            data.eval_results_dict = reported  # upstream's card would show them as those of a checkpoint
-            if isinstance(kept, dict):
-                kept[_STATE_KEY] = {"args": {}, "attributes": {"base": [m.base for m in writer.section.metrics]}}
-        elif writer.evaluators:
-            base = (kept or {}).get(_STATE_KEY, {}).get("attributes", {}).get("base", [])
-            if len(base) == len(writer.evaluators):
-                for place, found in enumerate(base):
-                    writer.set(place, found, "base")
-            else:
+            kept[_STATE_KEY] = {"args": {}, "attributes": {"base": [m.base for m in writer.section.metrics]}}
+        else:
+            base = kept.get(_STATE_KEY, {}).get("attributes", {}).get("base", [])
+            for place, found in enumerate(base[: len(writer.evaluators)]):
+                writer.set(place, found, "base")
+            if len(base) < len(writer.evaluators):
                 writer.section.note = (
                     "The base model was not measured: the training went on from a checkpoint that does not know of it."
                 )
@@ -422,10 +412,11 @@ class SelectiveModelCardCallback(TrainerCallback):
             control: The trainer's control.
             **kwargs: What else the trainer gives: its model.
         """
-        model = _unwrapped(kwargs["model"])
+        data: Any = _unwrapped(kwargs["model"]).model_card_data
         self._writer.forget_trained()
-        self._seen = self._reported(model)
-        self._writer.section.training = _training_of(model)  # upstream's callback sets it after this one's beginning
+        for evaluator in self._writer.evaluators:
+            data.eval_results_dict.pop(evaluator, None)
+        self._writer.section.training = data._training_start_time  # upstream's callback sets it after on_train_begin
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take what the trainer's evaluators found, where they are the section's too.
@@ -436,11 +427,10 @@ class SelectiveModelCardCallback(TrainerCallback):
             control: The trainer's control.
             **kwargs: What else the trainer gives: its model.
         """
-        reported = self._reported(_unwrapped(kwargs["model"]))
-        for place, (found, seen) in enumerate(zip(reported, self._seen, strict=False)):
-            if found is not None and found is not seen and self._writer.section.metrics:
-                self._writer.set(place, _plain(self._writer.evaluators[place], found), "trained")
-        self._seen = reported
+        reported = _unwrapped(kwargs["model"]).model_card_data.eval_results_dict
+        for place, evaluator in enumerate(self._writer.evaluators if self._writer.section.metrics else ()):
+            if evaluator in reported:
+                self._writer.set(place, _plain(evaluator, reported[evaluator]), "trained")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the trained model, after the trainer has loaded the best checkpoint where it does.
@@ -460,9 +450,3 @@ class SelectiveModelCardCallback(TrainerCallback):
             self._writer.finish(model)
         except Exception:  # the training must not end with this
             _logger.exception("No threshold could be chosen; the model's card will be without.")
-        self._seen = self._reported(model)
-
-    def _reported(self, model: Any) -> list[Any]:
-        """For each evaluator the numbers that it reported last: a new object each time."""
-        results = model.model_card_data.eval_results_dict
-        return [results.get(evaluator) for evaluator in self._writer.evaluators]

@@ -656,7 +656,7 @@ def test_schedules(make: Any, length: dict[str, float], begin: float, end: float
         (lambda: linear_schedule(0, -1), ValueError, "end must be a finite number >= 0, got -1"),
         (lambda: cosine_schedule(float("nan"), 1), ValueError, "begin must be a finite number >= 0, got nan"),
         (lambda: linear_schedule(0, 1, steps=0), ValueError, "steps must be a finite number > 0"),
-        (lambda: linear_schedule(0, 1, fraction=100), ValueError, "fraction must lie between 0 and 1"),
+        (lambda: linear_schedule(0, 1, fraction=100), ValueError, "fraction must be at most 1 .* got 100"),
         (
             lambda: WeightSchedule("expo", 0, 1, 10, "steps"),
             ValueError,

@@ -3,95 +3,82 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from selective_st.distillation.pairs import Pairs
 from selective_st.distillation.settings import DistillSettings
 from selective_st.evaluation._checks import Bools, Floats
 from selective_st.evaluation.claims import Support, interval
 from selective_st.evaluation.metrics import loss_at, shares
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
+from selective_st.kept_runs import Run
 
+PLACES = "at_teachers", "at_own"  # threshold
 _DRAWS = 500  # of texts
 _PER_MILLE = 1000
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Pairs of texts by their numbers from 0 on, with the teacher's and the student's scores."""
+def measured(pairs: dict[str, Pairs], settings: DistillSettings) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+    """The metrics on the validation and the test pairs, and F1 where texts are drawn anew, at each threshold.
 
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    gold: npt.NDArray[np.float32]
-    predicted: npt.NDArray[np.float32]
-
-
-def measured(pairs: dict[str, Scored], settings: DistillSettings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metrics on the validation and the test pairs; what the student decides by is chosen on the first."""
-    validation, test = pairs["validation"], pairs["test"]
-    losses, agreement = [], []
+    What the student decides by is chosen on the validation pairs.
+    """
+    of, losses, agreement, draws = pairs["validation"], [], [], []
     for threshold in settings.thresholds:
-        loss = threshold_loss(validation.gold, validation.predicted, threshold)
-        losses.append({"threshold": threshold, "loss": loss})
-        agreement.append(_agreement(test, threshold, _best_cut(validation, threshold), settings.seed))
-    return {"thresholds": losses}, {"thresholds": agreement}
+        losses.append({"threshold": threshold, "loss": threshold_loss(of.scores, of.predicted, threshold)})
+        own = None
+        if np.isfinite(of.predicted).all():  # else training has diverged
+            gold, predicted = of.scores.astype(float).tolist(), of.predicted.astype(float).tolist()
+            own = choose_threshold(gold, predicted, gold_at_least=threshold, chosen_on="validation")
+        found, of_texts = _agreement(pairs["test"], threshold, own, settings.seed)
+        agreement.append(found)
+        draws.append(of_texts)
+    return {"thresholds": losses}, {"thresholds": agreement}, draws
 
 
-def _best_cut(pairs: Scored, threshold: float) -> ScoreThreshold | None:
-    """The student's best threshold; none where training has diverged."""
-    if not np.isfinite(pairs.predicted).all():
-        return None
-    gold, predicted = (scores.astype(float) for scores in (pairs.gold, pairs.predicted))
-    return choose_threshold(gold, predicted, gold_at_least=threshold, chosen_on="validation")  # type: ignore[arg-type]
-
-
-def _agreement(pairs: Scored, threshold: float, own: ScoreThreshold | None, seed: int) -> dict[str, Any]:
-    """At the teacher's threshold and at the student's own, with intervals over texts."""
-    sought = _sought(pairs.gold, threshold)
+def _agreement(
+    pairs: Pairs, threshold: float, own: ScoreThreshold | None, seed: int
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """At the teacher's threshold and at the student's own, with intervals over texts; and the draws of F1."""
+    sought, f1 = _sought(pairs.scores, threshold), {}
     texts = len(np.unique([pairs.left[sought], pairs.right[sought]]))
     support = Support(int(sought.sum()), len(sought), texts=texts)
-    found: dict[str, Any] = {"threshold": threshold, "matches": support.cases}
-    for name, cut in (("at_teachers", threshold), ("at_own", own.value if own else math.nan)):
-        found[name] = decisions(pairs.gold, pairs.predicted, threshold, cut)
+    loss = threshold_loss(pairs.scores, pairs.predicted, threshold)
+    found = {"threshold": threshold, "matches": support.cases, "loss": loss, "cut": own and own.as_dict()}
+    for where, cut in zip(PLACES, (threshold, own.value if own else math.nan), strict=True):
         draws = _resampled(pairs, threshold, cut, seed)
         ends = {metric: interval(of, support) for metric, of in draws.items()}
-        found[f"{name}_intervals"] = {metric: of and [max(of[0], 0.0), min(of[1], 1.0)] for metric, of in ends.items()}
-        found[f"{name}_draws"] = draws["f1"].round(5).tolist()
-    loss = threshold_loss(pairs.gold, pairs.predicted, threshold)
-    return {**found, "loss": loss, "cut": own and own.as_dict()}
+        found[where] = decisions(pairs.scores, pairs.predicted, threshold, cut)
+        found[f"{where}_intervals"] = {metric: of and np.clip(of, 0, 1).tolist() for metric, of in ends.items()}
+        f1[where] = draws["f1"].round(5).tolist()
+    return found, f1
 
 
-def difference(ours: dict[str, Any], other: dict[str, Any], where: str) -> dict[str, Any]:
-    """How much higher our F1 is than another's on the same resamples of texts.
-
-    Args:
-        ours: The agreement of one student.
-        other: That of another.
-        where: `at_teachers` or `at_own` threshold.
-
-    Returns:
-        The difference and its interval.
-    """
-    draws = np.asarray(ours[f"{where}_draws"]) - np.asarray(other[f"{where}_draws"])
-    ends = interval(draws, Support(ours["matches"], ours["matches"]))
-    return {"f1": ours[where]["f1"] - other[where]["f1"], "interval": ends and list(ends)}
+def gained(ours: Run, other: Run) -> list[dict[str, Any]]:
+    """How much higher our F1 is than another's at each threshold, with the interval on the same resamples of texts."""
+    gains = []
+    for place, (a, b) in enumerate(zip(ours.test["thresholds"], other.test["thresholds"], strict=True)):
+        support, gain = Support(a["matches"], a["matches"]), {}
+        for where in PLACES:
+            ends = interval(np.subtract(*(run.test_scores[place][where] for run in (ours, other))), support)
+            gain[where] = {"f1": a[where]["f1"] - b[where]["f1"], "interval": ends and list(ends)}
+        gains.append(gain)
+    return gains
 
 
-def _resampled(pairs: Scored, threshold: float, cut: float, seed: int) -> dict[str, Floats]:
+def _resampled(pairs: Pairs, threshold: float, cut: float, seed: int) -> dict[str, Floats]:
     """F1, precision and recall where texts are drawn anew: a pair counts as often as both its texts are drawn."""
     texts = int(max(pairs.left.max(), pairs.right.max())) + 1
     times = np.random.default_rng(seed).multinomial(texts, np.full(texts, 1 / texts), size=_DRAWS).astype(np.float32)
-    sought, found = _sought(pairs.gold, threshold), pairs.predicted >= cut
+    sought, found = _sought(pairs.scores, threshold), pairs.predicted >= cut
 
     def count(which: Bools) -> Floats:
         places = pairs.left[which], pairs.right[which]
         matrix = sparse.csr_matrix((np.ones(len(places[0]), np.float32), places), (texts, texts))
-        counted: Floats = np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64)
-        return counted
+        return cast(Floats, np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64))
 
     return shares(count(sought & found), count(found), count(sought))
 

@@ -14,12 +14,11 @@ from selective_st.links import ConstantLink, IdentityLink, Link, link_for_thresh
 
 OfScores = Callable[[Tensor, Tensor], Tensor]  # the student's and the teacher's scores of pairs, to a loss
 OURS, SQUARED, EMBEDDINGS = "selective", "squared error", "embedding distillation"
-COSENT, KL, DECISIONS, CONTRASTIVE = "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"
+COSENT, KL, DECISIONS = "CoSENTLoss", "softmax KL", "cross entropy of decisions"
 _LIST = 16  # pairs with the same first text, at most
 _SHAPES = ((0.05, 0.0), (0.05, 0.15), (0.02, 0.0))  # width and floor of the link at a threshold
 _SCALES = (20.0, 10.0, 40.0)
 _TEMPERATURES = (0.1, 0.05, 0.3)
-_MARGIN = 0.2  # by which the scores of a match and of another pair are to be apart
 
 
 def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -> list[Contender]:
@@ -38,15 +37,12 @@ def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -
         ['width 0.05, floor 0', 'width 0.05, floor 0.15', 'width 0.02, floor 0']
     """
     size = max(min(_LIST, pairs // 2), 2)
-    low = -1.0 if min(thresholds) < 0 else 0.0
-    links = {
-        f"width {width:g}, floor {floor:g}": link_for_thresholds(
-            thresholds, width=width, elsewhere=floor, score_range=(low, 1.0)
-        )
-        for width, floor in _SHAPES
-    }
+    scores = -1.0 if min(thresholds) < 0 else 0.0, 1.0
+    hump = partial(link_for_thresholds, thresholds, score_range=scores)
+    links = {f"width {width:g}, floor {floor:g}": hump(width=width, elsewhere=floor) for width, floor in _SHAPES}
+    ours = [Contender(OURS, said, _matching(link), link=link) for said, link in links.items()]
     every = {
-        OURS: [Contender(OURS, said, _matching(link), link=link) for said, link in links.items()],
+        OURS: ours,
         SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink())],
         COSENT: [Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES],
         KL: [
@@ -57,7 +53,6 @@ def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -
             Contender(DECISIONS, f"scale {a:g}", partial(_of_decisions, thresholds=thresholds, scale=a))
             for a in _SCALES
         ],
-        CONTRASTIVE: [Contender(CONTRASTIVE, "", partial(_contrastive, thresholds=thresholds))],
         EMBEDDINGS: [Contender(EMBEDDINGS)],
     }
     return [contender for loss in losses for contender in every[loss]]
@@ -83,14 +78,6 @@ def _of_decisions(predicted: Tensor, target: Tensor, thresholds: Sequence[float]
     at = torch.tensor(thresholds, device=predicted.device)
     decided = (target[:, None] >= at).to(predicted.dtype)
     return nn.functional.binary_cross_entropy_with_logits(scale * (predicted[:, None] - at), decided)
-
-
-def _contrastive(predicted: Tensor, target: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """The contrastive loss of the teacher's decisions: matches above a threshold, others below, by half a margin."""
-    at = torch.tensor(thresholds, device=predicted.device)
-    sign = (target[:, None] >= at).to(predicted.dtype) * 2 - 1
-    missing: Tensor = (_MARGIN / 2 - sign * (predicted[:, None] - at)).relu()
-    return missing.square().mean()
 
 
 def batches(first_texts: Tensor, size: int, generator: torch.Generator, list_size: int) -> Iterator[Tensor]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,22 +37,19 @@ _DENSE, _AROUND = 3.0, 0.1  # how much denser pairs are at a threshold than else
 _QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
+Numbers = npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of texts, by their numbers, and the teacher's scores."""
+    """Pairs of texts, by their numbers, and the teacher's scores; and a student's, where they are measured."""
 
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
+    left: Numbers
+    right: Numbers
     scores: Floats
+    predicted: Floats = field(default_factory=lambda: np.empty(0, np.float32))
 
-    @cached_property
-    def numbered(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The texts that occur, and both sides by their places among these."""
-        numbers, places = np.unique(np.stack([self.left, self.right]), return_inverse=True)
-        left, right = places.reshape(2, -1)
-        return numbers, left, right
-
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Pairs:
+    def __getitem__(self, rows: Numbers) -> Pairs:
         return Pairs(self.left[rows], self.right[rows], self.scores[rows])
 
     def __add__(self, other: Pairs) -> Pairs:
@@ -83,36 +83,27 @@ class Teacher:
         return self._kept("teacher embeddings", self.texts, encode)
 
     def _kept(self, what: str, rows: Sequence[Any], compute: Callable[[Sequence[Any]], Any]) -> Floats:
-        """What the teacher says of rows, in a .npy on the disk, block by block from where it was interrupted."""
-        digest = hashlib.blake2b(digest_size=8)
-        for row in rows:
-            digest.update(repr(row).encode("utf-8", "surrogatepass"))
-        state = self._state_of("teacher", digest.hexdigest(), what)
-        path, mark = state.folder / "values.npy", state.folder / "done"
-        done = int(mark.read_text() or 0) if mark.exists() else 0
-        found: Any = np.load(path, mmap_mode="r+") if done else None
-        with tqdm(total=len(rows), initial=done, desc=what, unit="", disable=None) as bar:
-            for begin in range(done, len(rows), _KEPT):
-                part = np.asarray(compute(rows[begin : begin + _KEPT]), dtype=np.float32)
-                if not np.isfinite(part).all():
+        """What the teacher says of rows, each block of them kept on the disk as it comes."""
+        state, parts = self._state_of(what, *map(repr, rows)), []
+        for begin in tqdm(range(0, len(rows), _KEPT), desc=what, unit="block", disable=None):
+            block = rows[begin : begin + _KEPT]
+            path = state.folder / f"{begin}-{len(block)}.npy"
+            if not path.exists():
+                found = np.asarray(compute(block), dtype=np.float32)
+                if not np.isfinite(found).all():
                     raise ValueError(f"The {what} hold NaN or infinity. Use a teacher that gives numbers.")
-                if found is None:
-                    found = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), *part.shape[1:]))
-                found[begin : begin + len(part)] = part
-                found.flush()
-                mark.write_text(str(begin + len(part)))
-                state.says = f"{begin + len(part):,} of {len(rows):,} {what} are kept"
-                bar.update(len(part))
-        kept: Floats = found
-        return kept
+                save(path, found)
+            parts.append(np.load(path))
+            state.says = f"{begin + len(block):,} of {len(rows):,} {what} are kept"
+        return np.concatenate(parts)
 
-    def scores(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], what: str = "") -> Floats:
+    def scores(self, left: Numbers, right: Numbers, what: str = "") -> Floats:
         """The teacher's scores of pairs."""
         if not self.is_cross:
             return products(self.embeddings, left, right)
         rows = [(self.texts[i], self.texts[j]) for i, j in zip(left, right, strict=True)]
-        model: Any = self.model
-        found = self._kept(f"teacher scores to {what}", rows, partial(model.predict, show_progress_bar=False))
+        predict = partial(cast(CrossEncoder, self.model).predict, show_progress_bar=False)
+        found = self._kept(f"teacher scores to {what}", rows, predict)
         if found.ndim > 1 or np.abs(found).max() > 1 + 1e-4:
             raise ValueError(
                 "The cross encoder's scores must be one number a pair within [-1, 1], got "
@@ -121,21 +112,11 @@ class Teacher:
             )
         return found
 
-    def pool(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
-        """Pairs of neighbours and random ones among some texts, in chunks, so that time grows with their number."""
-        near, random = _POOL[self.is_cross]
-        for chunk in _chunks(rows):
-            others = rng.integers(1, len(chunk), (len(chunk), random))
-            partners = [
-                _neighbours(self.embeddings[chunk], near),
-                (np.arange(len(chunk))[:, None] + others) % len(chunk),
-            ]
-            both = np.concatenate(partners, 1)
-            yield chunk.repeat(both.shape[1]), chunk[both].reshape(-1)
+    def pool(self, rows: Numbers, rng: np.random.Generator) -> Iterator[tuple[Numbers, Numbers]]:
+        """Pairs of neighbours and random ones among some texts, in chunks."""
+        return _partners(rows, rows, self.embeddings, *_POOL[self.is_cross], rng)
 
-    def drawn(
-        self, rows: npt.NDArray[np.int64], thresholds: Sequence[float], of_each: int, rng: np.random.Generator
-    ) -> Pairs:
+    def drawn(self, rows: Numbers, thresholds: Sequence[float], of_each: int, rng: np.random.Generator) -> Pairs:
         """Pairs to train on: rare scores as often as the root of their number, and denser around the thresholds."""
         found = []
         for number, (left, right) in enumerate(self.pool(rows, rng)):
@@ -148,20 +129,16 @@ class Teacher:
             found.append((left[chosen], right[chosen], scores[chosen]))
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))
 
-    def with_mined(self, drawn: Pairs, rows: npt.NDArray[np.int64], units: Floats, rng: np.random.Generator) -> Pairs:
+    def with_mined(self, drawn: Pairs, rows: Numbers, units: Floats, rng: np.random.Generator) -> Pairs:
         """Half of some pairs, and for the others what a first student takes for neighbours: its false matches."""
-        near = []
-        chunks = _chunks(rows)
-        for chunk, part in zip(chunks, np.array_split(units, len(chunks)), strict=True):
-            near.append(chunk[_neighbours(part, _POOL[self.is_cross][1])])
-        left = np.concatenate([chunk.repeat(of.shape[1]) for chunk, of in zip(chunks, near, strict=True)])
-        right = np.concatenate([of.reshape(-1) for of in near])
+        found = _partners(rows, np.arange(len(rows)), units, _POOL[self.is_cross][1], 0, rng)
+        left, right = map(np.concatenate, zip(*found, strict=True))
         mined = Pairs(left, right, self.scores(left, right, "train on, of a first student's neighbours"))
         size = len(drawn.scores)
         kept = drawn[rng.permutation(size)[: size // 2]]
         return kept + mined[np.resize(rng.permutation(len(left)), size - size // 2)]
 
-    def held_out(self, rows: npt.NDArray[np.int64], name: str, rng: np.random.Generator) -> Pairs:
+    def held_out(self, rows: Numbers, name: str, rng: np.random.Generator) -> Pairs:
         """All pairs of some texts, of at most 3,000; for a cross encoder neighbours and random ones."""
         rows = rows[:_MOST_HELD_OUT]
         if self.is_cross:
@@ -171,38 +148,49 @@ class Teacher:
         return Pairs(left, right, self.scores(left, right, name))
 
 
-def _chunks(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Texts among which neighbours are sought, so that time grows with their number."""
-    return np.array_split(rows, math.ceil(len(rows) / _CHUNK))
+def _partners(
+    rows: Numbers, places: Numbers, units: Floats, near: int, random: int, rng: np.random.Generator
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Pairs of each text, whose embedding is at its place, in chunks so that time grows with their number."""
+    for part in np.array_split(np.arange(len(rows)), math.ceil(len(rows) / _CHUNK)):
+        others = np.arange(len(part))[:, None] + rng.integers(1, len(part), (len(part), random))
+        both = np.concatenate([_neighbours(units[places[part]], near), others % len(part)], 1)
+        yield rows[part].repeat(both.shape[1]), rows[part][both].reshape(-1)
 
 
-def _neighbours(embeddings: Floats, count: int) -> npt.NDArray[np.int64]:
+def _neighbours(embeddings: Floats, count: int) -> Numbers:
     """The places of the nearest others, a row for each embedding."""
     units = torch.from_numpy(np.ascontiguousarray(embeddings))
     found = []
     for block in torch.arange(len(units)).split(_ROWS):
-        products_of_block = units[block] @ units.T
-        products_of_block[torch.arange(len(block)), block] = -2
-        found.append(products_of_block.topk(min(count, len(units) - 1)).indices)
-    places: npt.NDArray[np.int64] = torch.cat(found).numpy()
-    return places
+        scores = units[block] @ units.T
+        scores[torch.arange(len(block)), block] = -2
+        found.append(scores.topk(min(count, len(units) - 1)).indices)
+    return cast(Numbers, torch.cat(found).numpy())
 
 
 def states_of(place: Output, model: nn.Module) -> Callable[..., State]:
     """What gives folders beside the output for what is computed with a teacher, whose weights are digested once."""
     weights = hashlib.blake2b(digest_size=12)
     add_weights(weights, model)
-    return partial(_state_of, place, weights)
+
+    def state_of(*texts: str) -> State:
+        digest = weights.copy()
+        for text in texts:
+            digest.update(f"{len(text)} {text}".encode("utf-8", "surrogatepass"))
+        return place.state(digest.hexdigest())
+
+    return state_of
 
 
-def _state_of(place: Output, weights: Any, what: str, *rest: str) -> State:
-    digest = weights.copy()
-    for text in (what, *rest):
-        digest.update(f"{len(text)} {text}".encode("utf-8", "surrogatepass"))
-    return place.state(digest.hexdigest())
+def save(path: Path, found: Any) -> None:
+    """Save an array, whole or not at all."""
+    part = path.with_name("part.npy")
+    np.save(part, found)
+    os.replace(part, path)
 
 
-def products(units: Floats, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> Floats:
+def products(units: Floats, left: Numbers, right: Numbers) -> Floats:
     """The cosine similarities of pairs, in blocks."""
     found = np.empty(len(left), dtype=np.float32)
     for begin in range(0, len(left), _PAIRS):
@@ -213,9 +201,7 @@ def products(units: Floats, left: npt.NDArray[np.int64], right: npt.NDArray[np.i
 
 def quantiles(scores: Floats) -> dict[str, float]:
     """Where the scores lie, by the share below."""
-    return {
-        f"{share:g}": float(value) for share, value in zip(_QUANTILES, np.quantile(scores, _QUANTILES), strict=True)
-    }
+    return dict(zip(map("{:g}".format, _QUANTILES), np.quantile(scores, _QUANTILES).tolist(), strict=True))
 
 
 def check_pairs(pairs: dict[str, Pairs], thresholds: Sequence[float]) -> None:
@@ -223,16 +209,14 @@ def check_pairs(pairs: dict[str, Pairs], thresholds: Sequence[float]) -> None:
     test = pairs["test"].scores
     if np.ptp(np.concatenate([part.scores for part in pairs.values()])) < 1e-6:
         raise DataError(f"distill: the teacher gives every pair the score {test[0]:g}. Use another teacher or texts.")
-    for threshold in thresholds:
-        for name, part in pairs.items():
-            above = int((part.scores >= threshold).sum())
-            if above and above < len(part.scores):
-                continue
+    for threshold, (name, part) in itertools.product(thresholds, pairs.items()):
+        above = int((part.scores >= threshold).sum())
+        if above in (0, len(part.scores)):
             share = ", ".join(f"{value:.3f} ({float(at):.1%})" for at, value in quantiles(test).items())
-            drawn = sorted(part.scores)[-_FEW:][0] if above == 0 else part.scores.max()
+            crossed = part.scores.max() if above else sorted(part.scores)[-_FEW:][0]
             raise DataError(
                 f"distill: the teacher scores {'every pair' if above else 'no pair'} of the {len(part.scores):,} to "
                 f"{name} at or above the threshold {threshold:g}. Its scores of pairs of texts have the quantiles "
                 f"{share}, and reach {test.max():.3f}. Give more texts, with some that say the same, or a threshold "
-                f"that its scores cross, such as --threshold {drawn:.2f}."
+                f"that its scores cross, such as --threshold {crossed:.2f}."
             )

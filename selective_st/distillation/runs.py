@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor, nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
-from selective_st.distillation.agreement import Scored, measured
+from selective_st.distillation.agreement import measured
 from selective_st.distillation.contenders import OURS, SQUARED, batches, contenders
-from selective_st.distillation.pairs import Pairs, Teacher, products
+from selective_st.distillation.pairs import Numbers, Pairs, Teacher, products, save
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.students import Embedder, directions, make_student
 from selective_st.distillation.texts import SPLITS
@@ -28,29 +26,22 @@ from selective_st.evaluation.diagnosis import Diagnosis, diagnose
 from selective_st.kept_runs import Contender, KeptRuns, Run, do_runs
 from selective_st.output import State
 
-Step = Callable[[Tensor, Tensor, Tensor], Tensor]  # embeddings of both texts, and their numbers, to a loss
-
 _TIMED = 512  # texts or pairs
 _SHORTER = 4  # times than the others, the runs of a diagnosis
 
+# Embeddings of both sides, the numbers of these texts, and those of the pairs, to a loss.
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 
 def _step(contender: Contender, model: SentenceTransformer, teacher: Teacher, pairs: Pairs) -> Step:
-    """What a loss makes of a batch: embeddings of both texts, and which pairs they are of."""
+    """What a loss makes of a batch."""
     if contender.make is not None:
-        of_scores, scores = contender.make, torch.from_numpy(pairs.scores)
-        return lambda first, second, batch: of_scores(
-            nn.functional.cosine_similarity(first, second), scores[batch].to(first.device)
-        )
-    rows = torch.from_numpy(np.array(teacher.embeddings))
+        make, scores = contender.make, torch.from_numpy(pairs.scores)
+        return lambda both, _, batch: make(nn.functional.cosine_similarity(*both), scores[batch].to(both.device))
+    rows = torch.from_numpy(teacher.embeddings)
     targets = rows @ directions(rows, min(model.get_embedding_dimension() or 1, rows.shape[1]))
     targets = targets / targets.std()
-    numbers = [torch.from_numpy(side) for side in (pairs.left, pairs.right)]
-
-    def of_embeddings(first: Tensor, second: Tensor, batch: Tensor) -> Tensor:
-        both = zip((first, second), numbers, strict=True)
-        return sum((nn.functional.mse_loss(x, targets[n[batch]].to(x.device)) for x, n in both), torch.tensor(0.0))
-
-    return of_embeddings
+    return lambda both, texts, _: 2 * nn.functional.mse_loss(both, targets[texts].to(both.device))
 
 
 def train_student(
@@ -59,7 +50,7 @@ def train_student(
     pairs: Pairs,
     contender: Contender,
     rate: float,
-    settings: DistillSettings,
+    settings: Any,
     on_step: Callable[[], object],
 ) -> None:
     """Train in place, by Adam, with a rate that rises for a tenth of the steps and then falls to 0."""
@@ -71,13 +62,13 @@ def train_student(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: min((done + 1) / rise, max(steps - done, 0) / max(steps - rise, 1))
     )
-    left, right = torch.from_numpy(pairs.left), torch.from_numpy(pairs.right)
+    sides = torch.from_numpy(np.stack([pairs.left, pairs.right]))
     generator = torch.Generator().manual_seed(settings.seed)
-    for _ in range(settings.epochs or 1):
-        for batch in batches(left, settings.batch_size or 1, generator, contender.list_size):
-            first, second = student(torch.cat([left[batch], right[batch]])).split(len(batch))
+    for _ in range(settings.epochs):
+        for batch in batches(sides[0], settings.batch_size, generator, contender.list_size):
+            texts = sides[:, batch]
             optimizer.zero_grad()
-            step(first, second, batch).backward()
+            step(student(texts.flatten()).view(*texts.shape, -1), texts, batch).backward()
             optimizer.step()
             schedule.step()
             on_step()
@@ -88,7 +79,7 @@ def _steps(pairs: Pairs, settings: Any) -> int:
 
 
 def with_false_matches(
-    teacher: Teacher, pairs: Pairs, rows: npt.NDArray[np.int64], contender: Contender, settings: Any, state: State
+    teacher: Teacher, pairs: Pairs, rows: Numbers, contender: Contender, settings: Any, state: State
 ) -> Pairs:
     """Pairs, half of them changed for those that a first student, trained on half of them, takes for neighbours."""
     path = state.folder / "embeddings.npy"
@@ -98,9 +89,7 @@ def with_false_matches(
         student = _first(teacher, pairs, settings)
         with tqdm(total=_steps(half, settings), desc="a first student", unit="step", disable=None) as bar:
             train_student(student, teacher, half, contender, settings.learning_rates[-1], settings, bar.update)
-        part = path.with_name("part.npy")
-        np.save(part, student.units(rows))
-        os.replace(part, path)
+        save(path, student.units(rows))
         state.says = "the neighbours that a first student finds are kept"
     return teacher.with_mined(pairs, rows, np.load(path), rng)
 
@@ -114,12 +103,11 @@ def diagnosed(teacher: Teacher, pairs: Pairs, others: Pairs, settings: Any) -> D
             student, first = start.fresh(), contenders(settings.thresholds, [loss], settings.pairs)[0]
             train_student(student, teacher, pairs, first, settings.learning_rates[-1], settings, bar.update)
             found[name] = scored(student, {"training": pairs, "validation": others})
-    splits = [
+    training, validation = (
         (part.scores, {name: of[split].predicted for name, of in found.items()})
         for split, part in (("training", pairs), ("validation", others))
-    ]
-    clusters: Any = pairs.left, others.left
-    return diagnose(splits[0], splits[1], settings.thresholds, clusters=clusters)
+    )
+    return diagnose(training, validation, settings.thresholds, clusters=cast(Any, (pairs.left, others.left)))
 
 
 def _first(teacher: Teacher, pairs: Pairs, settings: DistillSettings) -> Embedder:
@@ -149,17 +137,18 @@ def all_runs(
             student = start().fresh()
             train_student(student, teacher, pairs["train"], contender, rate, settings, bar.update)
             of_splits = measured(scored(student, {name: pairs[name] for name in SPLITS[1:]}), settings)
-            return Run(contender.loss, rate, seed, *of_splits, [], contender.setting), student.model
+            return Run(contender.loss, rate, seed, *of_splits, contender.setting), student.model
 
         return do_runs(some, rates, [settings.seed], kept, do, goodness, working, sparing=True), kept
 
 
-def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Scored]:
-    """Pairs with the student's scores."""
+def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Pairs]:
+    """Pairs with the student's scores, their texts numbered anew from 0 on."""
     found = {}
     for name, part in pairs.items():
-        numbers, left, right = part.numbered
-        found[name] = Scored(left, right, part.scores, products(student.units(numbers), left, right))
+        numbers, places = np.unique(np.stack([part.left, part.right]), return_inverse=True)
+        left, right = places.reshape(2, -1)
+        found[name] = Pairs(left, right, part.scores, products(student.units(numbers), left, right))
     return found
 
 
@@ -169,23 +158,16 @@ def goodness(run: Run) -> float:
     return -math.inf if math.isnan(mean) else -mean
 
 
-def megabytes(model: nn.Module) -> float:
-    """The size of a model's weights."""
-    return sum(each.numel() * each.element_size() for each in model.parameters()) / 1e6
-
-
 def speeds(teacher: Teacher, student: SentenceTransformer, texts: Sequence[str]) -> dict[str, float]:
     """How many texts, or pairs of a cross encoder, each of them takes in a second."""
     some, model = list(texts[:_TIMED]), teacher.model
-    run: Any = model.predict if isinstance(model, CrossEncoder) else model.encode
+    of_teacher: Any = model.predict if isinstance(model, CrossEncoder) else model.encode
     rows: list[Any] = [(text, some[0]) for text in some] if teacher.is_cross else some
-    encode = partial(student.encode, show_progress_bar=False)
     more = some * max(1, 8 * _TIMED // len(some))
-    return {"teacher": _rate(partial(run, show_progress_bar=False), rows), "student": _rate(encode, more)}
-
-
-def _rate(run: Callable[[list[Any]], Any], rows: list[Any]) -> float:
-    run(rows[:32])
-    begin = time.perf_counter()
-    run(rows)
-    return len(rows) / (time.perf_counter() - begin)
+    found = {}
+    for name, run, given in (("teacher", of_teacher, rows), ("student", student.encode, more)):
+        run(given[:32], show_progress_bar=False)
+        begin = time.perf_counter()
+        run(given, show_progress_bar=False)
+        found[name] = len(given) / (time.perf_counter() - begin)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,8 @@ def static_student(
     for begin in range(0, len(texts), _BLOCK):
         encodings = tokenizer.encode_batch(list(texts[begin : begin + _BLOCK]), add_special_tokens=False)
         count += torch.bincount(torch.tensor([i for e in encodings for i in e.ids]), minlength=len(table))
-    vectors = (table - table.mean(0)) @ directions(table - table.mean(0), dimensions)
+    table = table - table.mean(0)
+    vectors = table @ directions(table, dimensions)
     vectors *= (_FREQUENCY / (_FREQUENCY + count / count.sum().clamp(min=1)))[:, None]
     card = SentenceTransformerModelCardData(model_name="Distilled static embeddings", local_files_only=True)
     module = StaticEmbedding(tokenizer, embedding_weights=vectors / vectors.std())
@@ -75,8 +76,7 @@ def token_vectors(teacher: nn.Module) -> tuple[Tokenizer, Tensor]:
 
 def directions(rows: Tensor, dimensions: int) -> Tensor:
     """The directions in which rows vary most."""
-    found: Tensor = torch.linalg.eigh(rows.T @ rows).eigenvectors
-    return found[:, -dimensions:].flip(1)
+    return cast(Tensor, torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -dimensions:].flip(1))
 
 
 def layered_student(teacher: Any, layers: int, dimensions: int, texts: Sequence[str]) -> SentenceTransformer:
@@ -122,13 +122,10 @@ class Embedder:
 
     def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
         self.model, self._texts = model, texts
-        self.is_static = isinstance(model[0], StaticEmbedding)
-        if self.is_static:
-            parts = [model.preprocess(list(texts[b : b + _BLOCK])) for b in range(0, len(texts), _BLOCK)]
-            self._ids = torch.cat([part["input_ids"] for part in parts])
-            lengths = [torch.diff(p["offsets"], append=torch.tensor([len(p["input_ids"])])) for p in parts]
-            self._lengths = torch.cat(lengths)
-            self._starts = self._lengths.cumsum(0) - self._lengths
+        self._ids: list[Tensor] = []  # of each text of a static model
+        for begin in range(0, len(texts) if isinstance(model[0], StaticEmbedding) else 0, _BLOCK):
+            part: Any = model.preprocess(list(texts[begin : begin + _BLOCK]))
+            self._ids += part["input_ids"].tensor_split(part["offsets"][1:])
 
     def fresh(self) -> Embedder:
         """The same texts for a copy of the model."""
@@ -138,25 +135,22 @@ class Embedder:
 
     def __call__(self, numbers: Tensor) -> Tensor:
         """The embeddings of some texts, with a graph."""
-        if self.is_static:
-            lengths = self._lengths[numbers]
-            offsets = lengths.cumsum(0) - lengths
-            places = torch.arange(int(lengths.sum())) + (self._starts[numbers] - offsets).repeat_interleave(lengths)
-            features: Any = {"input_ids": self._ids[places], "offsets": offsets}
+        if self._ids:
+            ids = [self._ids[number] for number in numbers.tolist()]
+            ends = torch.tensor([0, *map(len, ids)]).cumsum(0)
+            features: Any = {"input_ids": torch.cat(ids), "offsets": ends[:-1]}
         else:
             features = self.model.preprocess([self._texts[number] for number in numbers.tolist()])
         features = {name: x.to(self.model.device) if isinstance(x, Tensor) else x for name, x in features.items()}
-        found: Tensor = self.model(features)["sentence_embedding"]
-        return found
+        return cast(Tensor, self.model(features)["sentence_embedding"])
 
     @torch.no_grad()
     def units(self, numbers: npt.NDArray[np.int64] | None = None) -> Floats:
         """The unit embeddings of some texts, or of all."""
         self.model.eval()
         chosen = torch.arange(len(self._texts)) if numbers is None else torch.from_numpy(numbers)
-        parts = [self(part).float().cpu() for part in chosen.split(_BLOCK if self.is_static else 64)]
-        found: Floats = nn.functional.normalize(torch.cat(parts), dim=-1).numpy()
-        return found
+        parts = [self(part).float().cpu() for part in chosen.split(_BLOCK if self._ids else 64)]
+        return cast(Floats, nn.functional.normalize(torch.cat(parts), dim=-1).numpy())
 
 
 def make_student(teacher: Any, settings: DistillSettings, train: Sequence[str]) -> SentenceTransformer:

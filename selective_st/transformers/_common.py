@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from importlib import resources
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from selective_st._validation import finite_number
 from selective_st.functional import HiddenStates
 from selective_st.links import ConstantLink, Link, SigmoidLink
-from selective_st.losses._common import PAPER_CITATION, a_link
+from selective_st.losses._common import PAPER_CITATION, a_link, bibtex_entries
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class LanguageModelLoss:
         shift_labels: Whether each label is that of the place before.
     """
 
-    _citation: ClassVar[str] = ""
+    _cites: ClassVar[tuple[str, ...]] = ()  # in templates/citations.bib
     link: Link | None
     ignore_index: int
     shift_labels: bool
@@ -154,7 +155,9 @@ class LanguageModelLoss:
     @property
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, and on what this one generalises."""
-        return PAPER_CITATION + self._citation
+        entries = bibtex_entries(resources.files("selective_st").joinpath("templates/citations.bib").read_text("utf-8"))
+        cited = [entry for entry in entries if entry.partition("{")[2].partition(",")[0] in self._cites]
+        return "\n".join([PAPER_CITATION, *cited])
 
     def _no_reference(self, column: str) -> ValueError:
         owner = self._owner

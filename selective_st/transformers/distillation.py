@@ -16,18 +16,6 @@ from selective_st.links import Link
 from selective_st.losses._common import a_link
 from selective_st.transformers._common import LanguageModelLoss, Report
 
-_DISTILLATION = """
-@misc{hinton2015distilling,
-    title={Distilling the Knowledge in a Neural Network},
-    author={Geoffrey Hinton and Oriol Vinyals and Jeff Dean},
-    year={2015},
-    eprint={1503.02531},
-    archivePrefix={arXiv},
-    primaryClass={stat.ML},
-    url={https://arxiv.org/abs/1503.02531},
-}
-"""
-
 
 @dataclass(eq=False, repr=False)
 class SelectiveDistillationLoss(LanguageModelLoss):
@@ -98,7 +86,7 @@ class SelectiveDistillationLoss(LanguageModelLoss):
     """
 
     reference_column: ClassVar[str] = "teacher_logits"
-    _citation = _DISTILLATION
+    _cites = ("hinton2015distilling",)
     link: Link | None = None
     temperature: float = 1.0
     calibration: float = 1.0

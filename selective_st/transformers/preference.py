@@ -18,29 +18,6 @@ from selective_st.links import ConstantLink, Link, SigmoidLink
 from selective_st.transformers._common import LanguageModelLoss, Report
 
 _PLAIN = ConstantLink()
-_PREFERENCES = """
-@misc{rafailov2023direct,
-    title={Direct Preference Optimization: Your Language Model is Secretly a Reward Model},
-    author={Rafael Rafailov and Archit Sharma and Eric Mitchell and Stefano Ermon and Christopher D. Manning and
-        Chelsea Finn},
-    year={2023},
-    eprint={2305.18290},
-    archivePrefix={arXiv},
-    primaryClass={cs.LG},
-    url={https://arxiv.org/abs/2305.18290},
-}
-
-@misc{azar2023general,
-    title={A General Theoretical Paradigm to Understand Learning from Human Preferences},
-    author={Mohammad Gheshlaghi Azar and Mark Rowland and Bilal Piot and Daniel Guo and Daniele Calandriello and
-        Michal Valko and Rémi Munos},
-    year={2023},
-    eprint={2310.12036},
-    archivePrefix={arXiv},
-    primaryClass={cs.AI},
-    url={https://arxiv.org/abs/2310.12036},
-}
-"""
 
 
 @dataclass(eq=False, repr=False)
@@ -119,7 +96,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
     """
 
     reference_column: ClassVar[str] = "reference_log_probs"
-    _citation = _PREFERENCES
+    _cites = ("rafailov2023direct", "azar2023general")
     link: Link | None = None
     beta: float = 0.1
     _: KW_ONLY
