@@ -219,15 +219,15 @@ class TestDrawing:
     def test_the_first_student_is_trained_once(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, seen = runs.train_student, list[int]()
+        trained, seen = runs.Lessons.train, list[int]()
 
-        def counted(model: Any, of: Any, some: Any, *rest: Any) -> None:
+        def counted(lessons: Any, student: Any, some: Any, *rest: Any) -> None:
             seen.append(len(some.scores))
             if len(seen) == 2:
                 raise KeyboardInterrupt
-            trained(model, of, some, *rest)
+            trained(lessons, student, some, *rest)
 
-        monkeypatch.setattr(runs, "train_student", counted)
+        monkeypatch.setattr(runs.Lessons, "train", counted)
         with pytest.raises(KeyboardInterrupt, match="neighbours that a first student finds are kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
@@ -325,14 +325,14 @@ class TestDistill:
     def test_trained_on_no_held_out_text(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained = runs.train_student
+        trained = runs.Lessons.train
         seen: set[str] = set()
 
-        def keep(model: Any, teacher: Any, pairs: Any, *rest: Any) -> None:
-            seen.update(teacher.texts[number] for number in {*pairs.left, *pairs.right})
-            trained(model, teacher, pairs, *rest)
+        def keep(lessons: Any, student: Any, pairs: Any, *rest: Any) -> None:
+            seen.update(lessons.teacher.texts[number] for number in {*pairs.left, *pairs.right})
+            trained(lessons, student, pairs, *rest)
 
-        monkeypatch.setattr(runs, "train_student", keep)
+        monkeypatch.setattr(runs.Lessons, "train", keep)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         parts = split_texts(texts)
         assert seen <= {*parts["train"]}
@@ -366,7 +366,7 @@ class TestDistill:
     def test_runs_that_are_done_are_not_done_again(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, rates = runs.train_student, list[float]()
+        trained, rates = runs.Lessons.train, list[float]()
 
         def counted(*arguments: Any) -> None:
             rates.append(arguments[4])
@@ -374,7 +374,7 @@ class TestDistill:
                 raise KeyboardInterrupt
             trained(*arguments)
 
-        monkeypatch.setattr(runs, "train_student", counted)
+        monkeypatch.setattr(runs.Lessons, "train", counted)
         settings = {**QUICK, "learning_rates": (0.01, 0.1)}
         with pytest.raises(KeyboardInterrupt, match="1 of 4 runs is kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **settings)

@@ -660,15 +660,15 @@ def test_schedules(make: Any, length: dict[str, float], begin: float, end: float
         (
             lambda: WeightSchedule("expo", 0, 1, 10, "steps"),
             ValueError,
-            "shape must be one of 'linear', 'cosine', got 'expo'",
+            "shape must be one of linear, cosine, got 'expo'",
         ),
-        (lambda: WeightSchedule("linear", 0, 1, 10, "days"), ValueError, "unit must be one of 'steps', "),
+        (lambda: WeightSchedule("linear", 0, 1, 10, "days"), ValueError, "unit must be one of steps, "),
         (
             lambda: WeightSchedule("linear", -1, 1, 10, "steps"),
             ValueError,
             "begin must be a finite number >= 0, got -1",
         ),
-        (lambda: WeightSchedule("linear", 0, 1, 0, "steps"), ValueError, "length must be a finite number > 0"),
+        (lambda: WeightSchedule("linear", 0, 1, 0, "steps"), ValueError, "steps must be a finite number > 0"),
         (lambda: linear_schedule(0, 1, epochs="2"), TypeError, "epochs must be a finite number > 0"),  # type: ignore[arg-type]
     ],
 )

@@ -44,7 +44,7 @@ from selective_st.distillation.contenders import (
     contenders,
 )
 from selective_st.distillation.pairs import Pairs, Teacher
-from selective_st.distillation.runs import scored, train_student, with_false_matches
+from selective_st.distillation.runs import Lessons, scored
 from selective_st.distillation.students import Embedder, make_student
 from selective_st.evaluation import choose_threshold
 from selective_st.kept_runs import Contender
@@ -231,7 +231,7 @@ class Texts:
             return drawn
         first = contenders([CUT], [loss], PAIRS)[0]
         state = self.state("first", *map(str, (asked, asked.share, len(asked.drawn_at), seed)))
-        return with_false_matches(self.teacher, drawn, rows, first, asked.settings(seed), state)
+        return Lessons(self.teacher, asked.settings(seed)).with_false_matches(drawn, rows, first, state)
 
     @lru_cache(maxsize=2)  # noqa: B019
     def student(self, dimensions: int, share: float, layers: int | None) -> Embedder:
@@ -244,7 +244,7 @@ class Texts:
         """Train; the losses and decisions at each threshold, for dev and test."""
         pairs = self.pairs(asked, seed)
         student = self.student(asked.dimensions, asked.share, asked.layers).fresh()
-        train_student(student, self.teacher, pairs, contender, rate, asked.settings(seed), lambda: None)
+        Lessons(self.teacher, asked.settings(seed)).train(student, pairs, contender, rate, lambda: None)
         both = scored(student, self.held_out)
         found = measured(both)
         if contender.loss == COSENT:

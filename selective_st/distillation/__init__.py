@@ -22,7 +22,7 @@ from selective_st._validation import instance_of
 from selective_st.distillation.agreement import gained
 from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
 from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, states_of
-from selective_st.distillation.runs import all_runs, diagnosed, goodness, speeds, with_false_matches
+from selective_st.distillation.runs import Lessons, goodness, speeds
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.taught import Taught, taught_pairs
 from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
@@ -112,16 +112,16 @@ def distill_into(
     draw = partial(teacher.drawn, thresholds=settings.thresholds, of_each=settings.pairs, rng=rng)
     pairs = {"train": draw(rows["train"]), **{name: teacher.held_out(rows[name], name, rng) for name in SPLITS[1:]}}
     check_pairs(pairs, settings.thresholds)
-    diagnosis = None
+    lessons, diagnosis = Lessons(teacher, settings), None
     if settings.diagnose:
-        told = diagnosed(teacher, pairs["train"], draw(rows["validation"]), settings)
+        told = lessons.diagnosed(pairs["train"], draw(rows["validation"]))
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
     # A first student's mistakes among the pairs, then the runs, of which the best is the student.
     compared = [SQUARED, COSENT, KL, DECISIONS, *[EMBEDDINGS] * (not teacher.is_cross)] if settings.compare else []
     some = contenders(settings.thresholds, [OURS, *compared], settings.pairs)
     of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
-    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[0], settings, of_first)
-    runs, kept = all_runs(teacher, pairs, some, settings, of_runs, place.new / "working")
+    pairs["train"] = lessons.with_false_matches(pairs["train"], rows["train"], some[0], of_first)
+    runs, kept = lessons.runs(pairs, some, of_runs, place.new / "working")
     chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}
     best = chosen[OURS]
     if math.isinf(goodness(best)):
