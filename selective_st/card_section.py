@@ -35,9 +35,11 @@ _END = "<!-- selective_st: end -->"
 _UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
 _PLACE = re.compile(r"^## (?:Model Details|Training Details|Citation)[ \t]*$", re.MULTILINE)
 _PAPER_ID = "eprint={2506.04446}"
-_SHOWN_ROWS = 12
 UNTRAINED = "untrained"
 CURVES_FILE = "threshold_curves.png"
+
+Losses = Mapping[str, nn.Module]  # by dataset
+Range = tuple[float, float]
 
 # All of it is plain data, worked out when the section is made: a link of one's own may not be picklable, but a model
 # must stay so (encode starts processes, copy.deepcopy makes averages).
@@ -174,7 +176,6 @@ class Section:
             section=self,
             begin=_BEGIN,
             end=_END,
-            shown=_SHOWN_ROWS,
             threshold=threshold,
             stored=threshold == stored,
             curves=self._draw_curves(folder, threshold),
@@ -291,12 +292,6 @@ def deciding(model_type: str, name: str, threshold: ScoreThreshold, *, stored: b
     )
 
 
-@in_templates
-def plain(text: str) -> str:
-    """A text for an image: brackets end it, and backticks are no help there."""
-    return re.sub(r"[][`]", "", text)
-
-
 # --- What a loss is made of -------------------------------------------------------------------------------------------
 
 
@@ -320,12 +315,7 @@ def has_link(loss: nn.Module) -> bool:
     return isinstance(getattr(loss, "link", None), Link)
 
 
-def about(
-    losses: Mapping[str, nn.Module],
-    score_range: tuple[float, float],
-    metrics: list[Metrics],
-    threshold: ScoreThreshold | None,
-) -> Section:
+def about(losses: Losses, score_range: Range, metrics: list[Metrics], threshold: ScoreThreshold | None) -> Section:
     """A section on losses, without measurements; links are described and drawn on a range of scores."""
     # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
     draw = all(of.gold is None for of in metrics) and find_spec("matplotlib") is not None
@@ -344,7 +334,7 @@ def about(
     return Section(parts, metrics, threshold, counts=what_counts(losses, score_range))
 
 
-def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]) -> Link | None:
+def what_counts(losses: Losses, score_range: Range) -> Link | None:
     """The sensitivity of the first loss that has a say in where scores lie, as plain data.
 
     Args:
@@ -376,7 +366,7 @@ def _calibrates(loss: Any) -> float:
     return 0.0 if getattr(loss, "targets", "scores") == "labels" else float(getattr(loss, "calibration", 0.0))
 
 
-def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[Link, tuple[str, ...]]]:
+def _links_of(loss: Any, score_range: Range) -> Iterator[tuple[Link, tuple[str, ...]]]:
     """The links of a loss, each with what it does.
 
     The losses that rank scale a candidate's gradient by the link's value; their calibration term, and every loss that
@@ -412,7 +402,7 @@ def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def _picture(link: Link, score_range: tuple[float, float]) -> bytes | None:
+def _picture(link: Link, score_range: Range) -> bytes | None:
     """The picture of a link as PNG; None for a link of one's own that cannot be drawn."""
     from selective_st.plotting import plot_links
 

@@ -16,6 +16,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,33 +42,6 @@ _logger = logging.getLogger(__name__)
 
 _SECTION_KEY = "_selective_st_section"
 _STATE_KEY = "selective_st_base_metrics"
-
-# --- What is given ----------------------------------------------------------------------------------------------------
-
-
-def _check_losses(owner: str, loss: Any) -> dict[str, nn.Module]:
-    """The losses by dataset; one loss alone has the name ""."""
-    losses = dict(loss) if isinstance(loss, Mapping) else {"": loss}
-    mend = f"Give the loss given to the trainer, or a dict of them by dataset: {owner}(trainer.loss, ...)."
-    found = [
-        each
-        for module in losses.values()
-        for _, each in sections.within(instance_of(owner, "loss", module, nn.Module, mend))
-    ]
-    if not any(map(sections.has_link, found)):
-        names = ", ".join(type(module).__name__ for module in losses.values())
-        raise ValueError(f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}.")
-    return losses
-
-
-def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
-    found: list[BaseEvaluator] = []
-    if isinstance(evaluators, BaseEvaluator):
-        evaluators = [evaluators]
-    for evaluator in list_of(owner, "evaluators", evaluators, "evaluators", "ScoreRegionEvaluator(...)"):
-        instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
-        found += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
-    return found
 
 
 def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
@@ -225,32 +199,54 @@ def _base_model_of(model: Any) -> str:
     return f"{sections.code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
+@dataclass
 class SectionWriter:
-    """Makes a section: checks the arguments, measures, and finds the threshold."""
+    """Makes a section: checks the arguments, measures, and finds the threshold.
 
-    def __init__(
-        self,
-        owner: str,
-        loss: Any,
-        evaluators: Any,
-        threshold: ThresholdOrHow | None,
-        metrics: Sequence[str] | None = None,
-        score_range: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
-        self._owner = owner
-        self.losses = _check_losses(owner, loss)
-        self.evaluators = _check_evaluators(owner, evaluators)
-        if threshold is not None and not callable(threshold):
+    Attributes:
+        owner: What was called, for messages.
+        loss: The loss, or the losses by dataset.
+        evaluators: An evaluator, or several.
+        threshold: The threshold, or how it is chosen.
+        metrics: The metrics to show. Default: all.
+        score_range: The scores to describe links on.
+        section: The section.
+    """
+
+    owner: str
+    loss: Any
+    evaluators: Any
+    threshold: ThresholdOrHow | None
+    metrics: Sequence[str] | None = None
+    score_range: tuple[float, float] = (0.0, 1.0)
+    section: sections.Section = field(default_factory=lambda: sections.Section([], []), init=False)
+
+    def __post_init__(self) -> None:
+        """Check what was given; one loss alone has the name ""."""
+        owner = self.owner
+        self.losses: dict[str, nn.Module] = dict(self.loss) if isinstance(self.loss, Mapping) else {"": self.loss}
+        mend = f"Give the loss given to the trainer, or a dict of them by dataset: {owner}(trainer.loss, ...)."
+        modules = [instance_of(owner, "loss", module, nn.Module, mend) for module in self.losses.values()]
+        if not any(sections.has_link(found) for module in modules for _, found in sections.within(module)):
+            names = ", ".join(type(module).__name__ for module in modules)
+            raise ValueError(
+                f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}."
+            )
+        given = [self.evaluators] if isinstance(self.evaluators, BaseEvaluator) else self.evaluators
+        self.evaluators = []
+        for evaluator in list_of(owner, "evaluators", given, "evaluators", "ScoreRegionEvaluator(...)"):
+            instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
+            self.evaluators += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
+        if self.threshold is not None and not callable(self.threshold):
             mend = "Use selective_st.evaluation.choose_threshold, or a function of the model that gives a threshold."
-            instance_of(owner, "threshold", threshold, ScoreThreshold, mend)
-        names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
-        self._threshold, self._names = threshold, names
-        self._score_range = interval_of(owner, "score_range", score_range)
-        self.section = sections.Section([], [])
+            instance_of(owner, "threshold", self.threshold, ScoreThreshold, mend)
+        if self.metrics is not None:
+            self.metrics = list_of(owner, "metrics", self.metrics, "names", '["spearman"]')
+        self.score_range = interval_of(owner, "score_range", self.score_range)
 
     def start(self) -> sections.Section:
         """Begin a section without measurements."""
-        given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
+        given = self.threshold if isinstance(self.threshold, ScoreThreshold) else None
         metrics = []
         for evaluator in self.evaluators:
             found = sections.Metrics(_title_of(evaluator), "")
@@ -259,7 +255,7 @@ class SectionWriter:
             if isinstance(evaluator, ScoreRegionEvaluator):
                 found.gold, found.cuts = evaluator.scores, evaluator.thresholds
             metrics.append(found)
-        self.section = sections.about(self.losses, self._score_range, metrics, given)
+        self.section = sections.about(self.losses, self.score_range, metrics, given)
         return self.section
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
@@ -268,14 +264,14 @@ class SectionWriter:
             training, started = model.training, time.time()
             try:
                 # Upstream's own trainer gives a fraction of an epoch where an integer is written.
-                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))  # type: ignore[arg-type]
+                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))
             finally:
                 model.train(training)
                 model.model_card_data.evaluation_duration += time.time() - started
-            unknown = [name for name in self._names or () if name not in found]
+            unknown = [name for name in self.metrics or () if name not in found]
             if unknown:
                 raise ValueError(
-                    f"{self._owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
+                    f"{self.owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
                     f"are {', '.join(found)}; got {unknown[0]!r}."
                 )
             self.set(place, found, of)
@@ -289,20 +285,20 @@ class SectionWriter:
         # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
         is_told = sections.title_of if metrics.support else bool
         told = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
-        names = told if self._names is None else [name for name in self._names if name in found]
+        names = told if self.metrics is None else [name for name in self.metrics if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
             metrics.curves[sections.UNTRAINED if of == "base" else of] = evaluator.curve
-        if of == "trained" and self._threshold is None and self.section.threshold is None:
+        if of == "trained" and self.threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
 
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does, and have it saved with the model."""
-        if callable(self._threshold):
+        if callable(self.threshold):
             mend = "Let the function give choose_threshold(...), or ScoreThreshold(value, gold)."
-            found = self._threshold(model)
-            self.section.threshold = instance_of(self._owner, "what threshold gives", found, ScoreThreshold, mend)
+            found = self.threshold(model)
+            self.section.threshold = instance_of(self.owner, "what threshold gives", found, ScoreThreshold, mend)
         if self.section.threshold is not None:
             remember_threshold(model, self.section.threshold)
 
@@ -311,7 +307,7 @@ class SectionWriter:
         for metrics in self.section.metrics:
             metrics.trained = {}
             metrics.curves.pop("trained", None)
-        if not isinstance(self._threshold, ScoreThreshold):
+        if not isinstance(self.threshold, ScoreThreshold):
             self.section.threshold = None
 
 

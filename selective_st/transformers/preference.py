@@ -146,13 +146,10 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         Returns:
             The sum of the log-probabilities of the tokens that count, or their mean, of shape (rows,).
         """
-        return self._measured(*self._sums_and_counts(outputs, labels))
+        return self._log_probs(outputs, labels)[0]
 
-    def _measured(self, sums: Tensor, counts: Tensor) -> Tensor:
-        return sums if self.log_probs == "sum" else sums / counts
-
-    def _sums_and_counts(self, outputs: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The log-probability of each row's answer, and how many tokens it has."""
+    def _log_probs(self, outputs: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The log-probability of each row's answer, as `log_probs` says, and the mean of its tokens."""
         logits = self._logits_of(outputs)
         labels = self._labels_of(labels, logits)
         counts = (labels != self.ignore_index).sum(-1)
@@ -164,7 +161,8 @@ class SelectivePreferenceLoss(LanguageModelLoss):
                 "batches with PreferenceCollator, leave empty answers out, and shorten prompts rather than answers."
             )
         losses = vocabulary_loss(logits, labels, _PLAIN, ignore_index=self.ignore_index, reduction="none")
-        return -losses.sum(-1), counts
+        sums = -losses.sum(-1)
+        return sums if self.log_probs == "sum" else sums / counts, sums / counts
 
     def margins(self, outputs: Any, labels: Tensor | None, reference: Tensor) -> Tensor:
         """The margin m of each pair: > 0 where the model prefers the chosen answer more than the reference does.
@@ -217,14 +215,13 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         """
         if reference is None:
             raise self._no_reference(self.reference_column)
-        sums, counts = self._sums_and_counts(outputs, labels)
-        log_probs = self._measured(sums, counts)
+        log_probs, means = self._log_probs(outputs, labels)
         chosen, rejected = self._log_ratios(log_probs, reference)
         scores = self.beta * (chosen - rejected)
         by_value, link = self.target_margin is None, cast(Link, self.link)
         targets = torch.full_like(scores, cast(float, self.target_value if by_value else self.target_margin))
         losses = (fenchel_young_loss if by_value else matching_loss)(scores, targets, link, reduction="none")
-        surprise = -sums[::2] / counts[::2]  # of a token of the chosen answer
+        surprise = -means[::2]  # of a token of the chosen answer
         if self.sft:
             losses = losses + self.sft * surprise
         if report is not None:
