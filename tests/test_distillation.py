@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import DistillSettings, agreement, pairs, read_texts, runs, split_texts
-from selective_st.distillation.agreement import decisions, threshold_loss
-from selective_st.distillation.contenders import batches, contenders
-from selective_st.distillation.pairs import Teacher
-from selective_st.distillation.students import Embedder, layered_student, static_student
+from selective_st.distillation import DistillSettings, read_texts, runs, split_texts
+from selective_st.distillation import teacher as teachers
+from selective_st.distillation.runs import batches, contenders, decisions, threshold_loss
+from selective_st.distillation.teacher import Embedder, Pairs, Teacher, layered_student, static_student
 from selective_st.errors import DataError
 from selective_st.evaluation import load_threshold
 from selective_st.links import SigmoidLink
@@ -119,9 +118,9 @@ class TestFigures:
         rng = np.random.default_rng(1)
         left, right = np.triu_indices(40, 1)
         gold = rng.random(len(left)).astype(np.float32)
-        scored = pairs.Pairs(left, right, gold, (gold + 0.2 * rng.normal(size=len(left))).astype(np.float32))
-        found = agreement._resampled(scored, 0.7, 0.65, 3)
-        times = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=agreement._DRAWS)
+        scored = Pairs(left, right, gold, (gold + 0.2 * rng.normal(size=len(left))).astype(np.float32))
+        found = runs._resampled(scored, 0.7, 0.65, 3)
+        times = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=runs._DRAWS)
         for draw in (0, 7, 499):
             rows = np.repeat(np.arange(len(left)), times[draw][left] * times[draw][right])
             expected = decisions(gold[rows], scored.predicted[rows], 0.7, 0.65)
@@ -190,7 +189,7 @@ class TestDrawing:
     def test_chunks_bound_the_work(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairs, "_CHUNK", 100)
+        monkeypatch.setattr(teachers, "_CHUNK", 100)
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         parts = list(some.pool(rows, np.random.default_rng(0)))
         assert len(parts) == -(-len(texts) // 100)
@@ -341,7 +340,7 @@ class TestDistill:
     def test_goes_on_after_an_interruption(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairs, "_KEPT", 100)
+        monkeypatch.setattr(teachers, "_KEPT", 100)
         encode, asked = SentenceTransformer.encode, list[int]()
 
         def interrupted(self: Any, rows: Any, **kwargs: Any) -> Any:

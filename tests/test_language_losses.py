@@ -375,8 +375,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     ),
     (ValueError, "must have the shape of logits", lambda: DISTIL(LOGITS, LABELS, reference=TEACHER[1:])),
     (ValueError, "All labels are -100", lambda: DISTIL(LOGITS, NOTHING, reference=TEACHER)),
-    (TypeError, "tensor of token ids.*got list", lambda: DISTIL.number_of_items([1])),  # type: ignore[arg-type]
-    (TypeError, r"token ids.*got torch\.float64", lambda: DISTIL.number_of_items(TEACHER)),
+    (TypeError, r"token ids.*got torch\.float64", lambda: DISTIL(LOGITS, TEACHER, reference=TEACHER)),
     (TypeError, "token ids.*got NoneType.*DataCollator", lambda: DISTIL(LOGITS, None, reference=TEACHER)),
     (ValueError, "top_k must be", lambda: SelectiveDistillationLoss(top_k=0)),
     (ValueError, "calibration must be", lambda: SelectiveDistillationLoss(calibration=-1)),

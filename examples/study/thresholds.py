@@ -32,20 +32,19 @@ from sentence_transformers import SentenceTransformer
 from sklearn.isotonic import IsotonicRegression
 from students import load_encoder
 
-from selective_st.distillation import DistillSettings, split_texts
-from selective_st.distillation.agreement import decisions, threshold_loss
-from selective_st.distillation.contenders import (
+from selective_st.distillation import DistillSettings, runs, split_texts
+from selective_st.distillation.runs import (
     COSENT,
     DECISIONS,
     EMBEDDINGS,
     KL,
     OURS,
     SQUARED,
+    Lessons,
     contenders,
+    decisions,
 )
-from selective_st.distillation.pairs import Pairs, Teacher
-from selective_st.distillation.runs import Lessons, scored
-from selective_st.distillation.students import Embedder, make_student
+from selective_st.distillation.teacher import Embedder, Pairs, Teacher, make_student
 from selective_st.evaluation import choose_threshold
 from selective_st.kept_runs import Contender
 from selective_st.output import State
@@ -147,7 +146,7 @@ class Labels:
         found = {}
         for name, (a, b, of) in self.pairs.items():
             predicted = torch.cosine_similarity(a @ weight, b @ weight).detach()
-            found[name] = {f"{at:g}": threshold_loss(of, predicted, at) for at in LABEL_AT}
+            found[name] = {f"{at:g}": runs.threshold_loss(of, predicted, at) for at in LABEL_AT}
         return found
 
 
@@ -245,7 +244,7 @@ class Texts:
         pairs = self.pairs(asked, seed)
         student = self.student(asked.dimensions, asked.share, asked.layers).fresh()
         Lessons(self.teacher, asked.settings(seed)).train(student, pairs, contender, rate, lambda: None)
-        both = scored(student, self.held_out)
+        both = runs.scored(student, self.held_out)
         found = measured(both)
         if contender.loss == COSENT:
             found["isotonic"] = measured(calibrated(both))
@@ -256,7 +255,7 @@ def measured(both: dict[str, Pairs]) -> Found:
     """Losses and decisions by threshold."""
     dev, test = both["validation"], both["test"]
     found: Found = {
-        name: {f"{at:g}": threshold_loss(of.scores, of.predicted, at) for at in AT}
+        name: {f"{at:g}": runs.threshold_loss(of.scores, of.predicted, at) for at in AT}
         for name, of in (("dev", dev), ("test", test))
     }
     scores = dev.scores.astype(float), dev.predicted.astype(float)

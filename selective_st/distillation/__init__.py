@@ -19,12 +19,10 @@ import numpy as np
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of
-from selective_st.distillation.agreement import gained
-from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
-from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, states_of
-from selective_st.distillation.runs import Lessons, goodness, speeds
+from selective_st.distillation import runs
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.taught import Taught, taught_pairs
+from selective_st.distillation.teacher import Teacher, check_pairs, quantiles, states_of
 from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
 from selective_st.kept_runs import best_of
@@ -112,19 +110,19 @@ def distill_into(
     draw = partial(teacher.drawn, thresholds=settings.thresholds, of_each=settings.pairs, rng=rng)
     pairs = {"train": draw(rows["train"]), **{name: teacher.held_out(rows[name], name, rng) for name in SPLITS[1:]}}
     check_pairs(pairs, settings.thresholds)
-    lessons, diagnosis = Lessons(teacher, settings), None
+    lessons, diagnosis = runs.Lessons(teacher, settings), None
     if settings.diagnose:
         told = lessons.diagnosed(pairs["train"], draw(rows["validation"]))
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
     # A first student's mistakes among the pairs, then the runs, of which the best is the student.
-    compared = [SQUARED, COSENT, KL, DECISIONS, *[EMBEDDINGS] * (not teacher.is_cross)] if settings.compare else []
-    some = contenders(settings.thresholds, [OURS, *compared], settings.pairs)
+    others = runs.OTHERS[: len(runs.OTHERS) - teacher.is_cross] if settings.compare else ()  # one has no embeddings
+    some = runs.contenders(settings.thresholds, [runs.OURS, *others], settings.pairs)
     of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
     pairs["train"] = lessons.with_false_matches(pairs["train"], rows["train"], some[0], of_first)
-    runs, kept = lessons.runs(pairs, some, of_runs, place.new / "working")
-    chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}
-    best = chosen[OURS]
-    if math.isinf(goodness(best)):
+    done, kept = lessons.runs(pairs, some, of_runs, place.new / "working")
+    chosen = {loss: best_of(of, runs.goodness)[0] for loss, of in done.items()}
+    best = chosen[runs.OURS]
+    if math.isinf(runs.goodness(best)):
         kept.forget(*kept.values())
         raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
     student, at = SentenceTransformer(str(kept.model(best)), device="cpu"), best.test["thresholds"]
@@ -141,15 +139,15 @@ def distill_into(
         "student_threshold": at[0]["cut"]["value"],
         "chosen": {loss: {"loss": run.name, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
         "test": {loss: run.test["thresholds"] for loss, run in chosen.items()},
-        "f1_gained": {loss: gained(best, run) for loss, run in chosen.items() if loss != OURS},
+        "f1_gained": {loss: runs.gained(best, run) for loss, run in chosen.items() if loss != runs.OURS},
         "diagnosis": diagnosis,
         "runs": [
             {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval, "test": run.test}
-            for of in runs.values()
+            for of in done.values()
             for run in of
         ],
         "unit": "pairs" if teacher.is_cross else "texts",
-        "per_second": speeds(teacher, student, parts["test"]),
+        "per_second": runs.speeds(teacher, student, parts["test"]),
         "megabytes": {
             name: sum(each.nbytes for each in of.parameters()) / 1e6
             for name, of in (("teacher", model), ("student", student))

@@ -1,35 +1,137 @@
-"""The runs of a distillation, and how well a student decides."""
+"""The losses that a student may learn by, how it learns, and how well it then decides as its teacher does."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from scipy import sparse
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor, nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
-from selective_st.distillation.agreement import measured
-from selective_st.distillation.contenders import OURS, SQUARED, batches, contenders
-from selective_st.distillation.pairs import Numbers, Pairs, Teacher, products, save
-from selective_st.distillation.students import Embedder, directions, make_student
+from selective_st.distillation.settings import DistillSettings
+from selective_st.distillation.teacher import Embedder, Numbers, Pairs, Teacher, directions, make_student, save, scored
 from selective_st.distillation.texts import SPLITS
+from selective_st.evaluation._checks import Bools, Floats
+from selective_st.evaluation.claims import Support, interval
 from selective_st.evaluation.diagnosis import Diagnosis, diagnose
+from selective_st.evaluation.metrics import loss_at, shares
+from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
+from selective_st.functional import listwise_matching_loss, matching_loss, order_loss
 from selective_st.kept_runs import Contender, KeptRuns, Run, do_runs
+from selective_st.links import ConstantLink, IdentityLink, Link, link_for_thresholds
 from selective_st.output import State
 
-_TIMED = 512  # texts or pairs
+OfScores = Callable[[Tensor, Tensor], Tensor]  # the student's and the teacher's scores of pairs, to a loss
+OURS, SQUARED, EMBEDDINGS = "selective", "squared error", "embedding distillation"
+COSENT, KL, DECISIONS = "CoSENTLoss", "softmax KL", "cross entropy of decisions"
+OTHERS = (SQUARED, COSENT, KL, DECISIONS, EMBEDDINGS)
+_LIST = 16  # pairs with the same first text, at most
+_SHAPES = ((0.05, 0.0), (0.05, 0.15), (0.02, 0.0))  # width and floor of the link at a threshold
+_SCALES = (20.0, 10.0, 40.0)
+_TEMPERATURES = (0.1, 0.05, 0.3)
 _SHORTER = 4  # times than the others, the runs of a diagnosis
-
+PLACES = "at_teachers", "at_own"  # threshold
+_DRAWS = 500  # of texts
+_PER_MILLE = 1000
+_TIMED = 512  # texts or pairs
 _bar = partial(tqdm, unit="step", disable=None)
+
+# --- Losses -----------------------------------------------------------------------------------------------------------
+
+
+def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -> list[Contender]:
+    """The losses, each with the settings to choose from; the first of each is tried with every rate.
+
+    Args:
+        thresholds: At which will be decided.
+        losses: Which losses.
+        pairs: How many pairs a text has.
+
+    Returns:
+        The contenders.
+
+    Example:
+        >>> [each.setting for each in contenders([0.8], ["selective"], 48)]
+        ['width 0.05, floor 0', 'width 0.05, floor 0.15', 'width 0.02, floor 0']
+    """
+    size = max(min(_LIST, pairs // 2), 2)
+    scores = -1.0 if min(thresholds) < 0 else 0.0, 1.0
+    hump = partial(link_for_thresholds, thresholds, score_range=scores)
+    links = {f"width {width:g}, floor {floor:g}": hump(width=width, elsewhere=floor) for width, floor in _SHAPES}
+    ours = [Contender(OURS, said, _matching(link), link=link) for said, link in links.items()]
+    every = {
+        OURS: ours,
+        SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink())],
+        COSENT: [Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES],
+        KL: [
+            Contender(KL, f"temperature {t:g}", partial(_kl, temperature=t, size=size), list_size=size)
+            for t in _TEMPERATURES
+        ],
+        DECISIONS: [
+            Contender(DECISIONS, f"scale {a:g}", partial(_of_decisions, thresholds=thresholds, scale=a))
+            for a in _SCALES
+        ],
+        EMBEDDINGS: [Contender(EMBEDDINGS)],
+    }
+    return [contender for loss in losses for contender in every[loss]]
+
+
+def _matching(link: Link) -> OfScores:
+    return lambda predicted, target: matching_loss(predicted, target, link)
+
+
+def _cosent(predicted: Tensor, target: Tensor, scale: float) -> Tensor:
+    """That of CoSENTLoss, which is CoSENT's in time B log B."""
+    return scale * order_loss(predicted, target, scale=scale)
+
+
+def _kl(predicted: Tensor, target: Tensor, temperature: float, size: int) -> Tensor:
+    """That of DistillKLDivLoss on lists."""
+    of_student, of_teacher = (scores.view(-1, size) for scores in (predicted, target))
+    return temperature**2 * listwise_matching_loss(of_student, of_teacher, ConstantLink(), temperature)
+
+
+def _of_decisions(predicted: Tensor, target: Tensor, thresholds: Sequence[float], scale: float) -> Tensor:
+    """The binary cross entropy of the teacher's decisions."""
+    at = torch.tensor(thresholds, device=predicted.device)
+    decided = (target[:, None] >= at).to(predicted.dtype)
+    return nn.functional.binary_cross_entropy_with_logits(scale * (predicted[:, None] - at), decided)
+
+
+def batches(first_texts: Tensor, size: int, generator: torch.Generator, list_size: int) -> Iterator[Tensor]:
+    """The pairs of an epoch, batch by batch.
+
+    Args:
+        first_texts: The number of each pair's first text.
+        size: Pairs in a batch.
+        generator: Of their order.
+        list_size: How many pairs with the same first text stand together; those left over are left out.
+
+    Yields:
+        The numbers of the pairs.
+    """
+    order = torch.randperm(len(first_texts), generator=generator)
+    if list_size > 1:
+        order = order[first_texts[order].argsort(stable=True)]
+        counts = torch.bincount(first_texts)
+        place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[first_texts[order]]
+        whole = (counts // list_size * list_size)[first_texts[order]]
+        lists = order[place < whole].view(-1, list_size)
+        order = lists[torch.randperm(len(lists), generator=generator)].view(-1)
+    yield from order.split(max(size // list_size, 1) * list_size)
+
+
+# --- Lessons ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -134,16 +236,6 @@ class Lessons:
             return do_runs(some, rates, [seed], kept, do, goodness, working, sparing=True), kept
 
 
-def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Pairs]:
-    """Pairs with the student's scores, their texts numbered anew from 0 on."""
-    found = {}
-    for name, part in pairs.items():
-        numbers, places = np.unique(np.stack([part.left, part.right]), return_inverse=True)
-        left, right = places.reshape(2, -1)
-        found[name] = Pairs(left, right, part.scores, products(student.units(numbers), left, right))
-    return found
-
-
 def goodness(run: Run) -> float:
     """What chooses the rate: the least loss at the thresholds on the validation pairs."""
     mean = np.mean([each["loss"] for each in run.eval["thresholds"]])
@@ -163,3 +255,113 @@ def speeds(teacher: Teacher, student: SentenceTransformer, texts: Sequence[str])
         run(given, show_progress_bar=False)
         found[name] = len(given) / (time.perf_counter() - begin)
     return found
+
+
+# --- Agreement --------------------------------------------------------------------------------------------------------
+
+
+def measured(pairs: dict[str, Pairs], settings: DistillSettings) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+    """The metrics on the validation and the test pairs, and F1 where texts are drawn anew, at each threshold.
+
+    What the student decides by is chosen on the validation pairs.
+    """
+    of, losses, agreement, draws = pairs["validation"], [], [], []
+    for threshold in settings.thresholds:
+        losses.append({"threshold": threshold, "loss": threshold_loss(of.scores, of.predicted, threshold)})
+        own = None
+        if np.isfinite(of.predicted).all():  # else training has diverged
+            gold, predicted = of.scores.astype(float).tolist(), of.predicted.astype(float).tolist()
+            own = choose_threshold(gold, predicted, gold_at_least=threshold, chosen_on="validation")
+        found, of_texts = _agreement(pairs["test"], threshold, own, settings.seed)
+        agreement.append(found)
+        draws.append(of_texts)
+    return {"thresholds": losses}, {"thresholds": agreement}, draws
+
+
+def _agreement(
+    pairs: Pairs, threshold: float, own: ScoreThreshold | None, seed: int
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """At the teacher's threshold and at the student's own, with intervals over texts; and the draws of F1."""
+    sought, f1 = _sought(pairs.scores, threshold), {}
+    texts = len(np.unique([pairs.left[sought], pairs.right[sought]]))
+    support = Support(int(sought.sum()), len(sought), texts=texts)
+    loss = threshold_loss(pairs.scores, pairs.predicted, threshold)
+    found = {"threshold": threshold, "matches": support.cases, "loss": loss, "cut": own and own.as_dict()}
+    for where, cut in zip(PLACES, (threshold, own.value if own else math.nan), strict=True):
+        draws = _resampled(pairs, threshold, cut, seed)
+        ends = {metric: interval(of, support) for metric, of in draws.items()}
+        found[where] = decisions(pairs.scores, pairs.predicted, threshold, cut)
+        found[f"{where}_intervals"] = {metric: of and np.clip(of, 0, 1).tolist() for metric, of in ends.items()}
+        f1[where] = draws["f1"].round(5).tolist()
+    return found, f1
+
+
+def gained(ours: Run, other: Run) -> list[dict[str, Any]]:
+    """How much higher our F1 is than another's at each threshold, with the interval on the same resamples of texts."""
+    gains = []
+    for place, (a, b) in enumerate(zip(ours.test["thresholds"], other.test["thresholds"], strict=True)):
+        support, gain = Support(a["matches"], a["matches"]), {}
+        for where in PLACES:
+            ends = interval(np.subtract(*(run.test_scores[place][where] for run in (ours, other))), support)
+            gain[where] = {"f1": a[where]["f1"] - b[where]["f1"], "interval": ends and list(ends)}
+        gains.append(gain)
+    return gains
+
+
+def _resampled(pairs: Pairs, threshold: float, cut: float, seed: int) -> dict[str, Floats]:
+    """F1, precision and recall where texts are drawn anew: a pair counts as often as both its texts are drawn."""
+    texts = int(max(pairs.left.max(), pairs.right.max())) + 1
+    times = np.random.default_rng(seed).multinomial(texts, np.full(texts, 1 / texts), size=_DRAWS).astype(np.float32)
+    sought, found = _sought(pairs.scores, threshold), pairs.predicted >= cut
+
+    def count(which: Bools) -> Floats:
+        places = pairs.left[which], pairs.right[which]
+        matrix = sparse.csr_matrix((np.ones(len(places[0]), np.float32), places), (texts, texts))
+        return cast(Floats, np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64))
+
+    return shares(count(sought & found), count(found), count(sought))
+
+
+def _sought(gold: Any, threshold: float) -> Bools:
+    """Which pairs the teacher finds: its threshold is reached up to rounding, as where the student's is chosen."""
+    return ScoreThreshold(threshold, threshold).is_sought(gold)
+
+
+def decisions(gold: Any, predicted: Any, threshold: float, cut: float) -> dict[str, float]:
+    """How well a student's decisions agree with its teacher's.
+
+    Args:
+        gold: The teacher's scores.
+        predicted: The student's scores.
+        threshold: The teacher decides by this.
+        cut: The student decides by this.
+
+    Returns:
+        F1, precision and recall; 0 where nothing is found.
+
+    Example:
+        >>> decisions(np.array([0.9, 0.8, 0.2]), np.array([0.9, 0.3, 0.7]), 0.6, 0.6)
+        {'f1': 0.5, 'precision': 0.5, 'recall': 0.5}
+    """
+    sought, found = _sought(gold, threshold), np.asarray(predicted) >= cut
+    counted = shares((sought & found).sum(), found.sum(), sought.sum())
+    return {name: float(share) for name, share in counted.items()}
+
+
+def threshold_loss(gold: Any, predicted: Any, threshold: float) -> float:
+    """The mean loss of deciding at a threshold, in per mille: how far a prediction on the wrong side lies beyond it.
+
+    Args:
+        gold: The teacher's scores.
+        predicted: The student's scores.
+        threshold: The threshold.
+
+    Returns:
+        The loss.
+
+    Example:
+        >>> round(threshold_loss(np.array([0.9, 0.8, 0.2]), np.array([0.9, 0.3, 0.7]), 0.6), 6)
+        133.333333
+    """
+    gold, predicted = (np.asarray(scores, dtype=np.float64) for scores in (gold, predicted))
+    return _PER_MILLE * loss_at(threshold).compute(gold, predicted)  # NaN where training has diverged

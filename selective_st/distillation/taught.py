@@ -12,7 +12,7 @@ from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of, whole_number
-from selective_st.distillation.pairs import Teacher, states_of
+from selective_st.distillation.teacher import Teacher, states_of
 from selective_st.distillation.texts import checked_texts
 from selective_st.errors import DataError
 from selective_st.evaluation import predict_scores

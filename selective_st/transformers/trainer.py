@@ -14,8 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
 from selective_st._validation import instance_of
-from selective_st.transformers.distillation import SelectiveDistillationLoss
-from selective_st.transformers.preference import SelectivePreferenceLoss
+from selective_st.transformers.losses import SelectiveDistillationLoss, SelectivePreferenceLoss
 
 
 class ReferenceTrainer(Trainer):
