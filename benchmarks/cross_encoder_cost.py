@@ -1,8 +1,7 @@
 """What a training step of a cross encoder costs with our losses, against the built-in losses that they generalise.
 
 A step is one of the trainer, with a tiny BERT: tokenise the pairs, forward, loss, backward, clip the gradients, AdamW,
-learning rate schedule. The two losses take turns on the same rows, on twin models, so that a drift of the machine's
-speed hits both; "median of ratios" is the median over the pairs of steps. Run it with
+learning rate schedule. The two losses take turns on the same rows, on twin models. Run it with
 
     python benchmarks/cross_encoder_cost.py
 """
@@ -13,16 +12,13 @@ import argparse
 import copy
 import itertools
 import logging
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from datasets import Dataset
+from common import THREADS, TIMES, Trainee, machine, print_heading, print_times, take_turns
 from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder import losses as builtin
 from torch import nn
@@ -35,14 +31,12 @@ from selective_st.training import train_tokenizer
 
 ROWS = 512
 HIDDEN = 64
-WARM_UP = 10
 MAXIMUM_LENGTH = 64
 
 Rows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Two losses that take the same rows.
 
     Attributes:
@@ -60,29 +54,6 @@ class Comparison:
     rows: Rows
     batch_size: int
     outputs: int = 1
-
-
-class Trainee:
-    """A model with a loss, and a trainer whose steps are taken one by one."""
-
-    def __init__(self, model: CrossEncoder, make: Callable[[CrossEncoder], nn.Module], rows: Rows, folder: str) -> None:
-        self.model = copy.deepcopy(model)
-        arguments = CrossEncoderTrainingArguments(output_dir=folder, report_to="none", disable_tqdm=True, use_cpu=True)
-        data = Dataset.from_list(rows)
-        self.trainer = CrossEncoderTrainer(self.model, arguments, data, loss=make(self.model))
-        self.trainer.create_optimizer_and_scheduler(1_000_000)
-        self.trainer.current_gradient_accumulation_steps = 1  # set by train(), which is not called here
-
-    def step(self, rows: Rows) -> float:
-        """Do one step and return its seconds."""
-        torch.manual_seed(0)  # the same in-batch negatives for both
-        start = time.perf_counter()
-        self.trainer.training_step(self.model, self.trainer.data_collator(rows))
-        self.trainer.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.trainer.optimizer.step()
-        self.trainer.lr_scheduler.step()
-        self.model.zero_grad()
-        return time.perf_counter() - start
 
 
 def tiny_model(texts: list[str], outputs: int, folder: Path) -> CrossEncoder:
@@ -177,32 +148,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=200, help="timed pairs of steps for each comparison")
     parser.add_argument("--only", default="", help="only comparisons with this in their name")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=THREADS)
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(arguments.threads)
     texts = [text for pair in graded_pairs(8 * ROWS) for text in pair[:2]]
-    print(f"BERT of 2 x {HIDDEN}, {arguments.steps} pairs of steps, {arguments.threads} threads")
-    print(f"{'ours : built-in':42}  batch   built-in       ours  ratio of medians  median of ratios")
-    with tempfile.TemporaryDirectory() as name:
+    print(machine())
+    print_heading(f"BERT of 2 x {HIDDEN}, {arguments.threads} threads", TIMES)
+    trainer = CrossEncoderTrainer, CrossEncoderTrainingArguments
+    with tempfile.TemporaryDirectory() as folder:
         for found in comparisons():
-            if arguments.only not in found.name:
-                continue
-            model = tiny_model(texts, found.outputs, Path(name))
-            theirs, ours = (Trainee(model, make, found.rows, name) for make in (found.theirs, found.ours))
-            times: list[tuple[float, float]] = []
-            for i in range(arguments.steps + WARM_UP):
-                start = i * found.batch_size % (len(found.rows) - found.batch_size + 1)
-                rows = found.rows[start : start + found.batch_size]
-                took = {trainee: trainee.step(rows) for trainee in ((theirs, ours) if i % 2 else (ours, theirs))}
-                times.append((took[theirs], took[ours]))
-            of_theirs, of_ours = (statistics.median(column) for column in zip(*times[WARM_UP:], strict=True))
-            ratio = statistics.median(ours / theirs for theirs, ours in times[WARM_UP:])
-            print(
-                f"{found.name:42}  {found.batch_size:5}  {1e3 * of_theirs:6.2f} ms  {1e3 * of_ours:6.2f} ms"
-                f"  {of_ours / of_theirs:16.3f}  {ratio:16.3f}",
-                flush=True,
-            )
+            if arguments.only in found.name:
+                model, steps = tiny_model(texts, found.outputs, Path(folder)), {}
+                for name, make in (("theirs", found.theirs), ("ours", found.ours)):
+                    own = copy.deepcopy(model)
+                    steps[name] = Trainee(*trainer, own, make(own), found.rows, found.batch_size, folder).step
+                times = take_turns(steps, 0, arguments.steps, arguments.steps)
+                print_times(found.name, found.batch_size, times["theirs"], times["ours"], None)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from loss_cost import Echo, TinyTransformer, links, machine, progress
+from common import Echo, TinyTransformer, machine, progress
+from loss_cost import links
 from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor
 from torch.nn.functional import normalize

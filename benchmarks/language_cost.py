@@ -11,17 +11,11 @@ process of its own for each figure; the inputs are not counted. Run it with
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from common import MEGABYTE, THREADS, in_a_process, peak_memory, take_turns
 from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers.loss.loss_utils import ForCausalLMLoss
@@ -31,8 +25,7 @@ from selective_st.functional import HiddenStates
 from selective_st.links import ConstantLink
 from selective_st.transformers import SelectiveCausalLMLoss, SelectiveDistillationLoss
 
-THREADS, VOCABULARY, TEXTS, LENGTH, EPSILON, TEMPERATURE, DIM = 2, 32_000, 4, 256, 0.1, 2.0, 512
-MEGABYTE = 2**20
+VOCABULARY, TEXTS, LENGTH, EPSILON, TEMPERATURE, DIM = 32_000, 4, 256, 0.1, 2.0, 512
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -109,29 +102,9 @@ def make_step(name: str, texts: int) -> Callable[[], None]:
     return step
 
 
-def status_bytes(field: str) -> int:
-    """A size from the process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
-
-
-def measure(name: str, texts: int) -> float:
-    """The extra peak memory of one step in this process, in megabytes."""
-    make_step(name, 1)()
-    step = make_step(name, texts)
-    gc.collect()
-    before = status_bytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
-    step()
-    return (status_bytes("VmHWM") - before) / MEGABYTE
-
-
 def extra_memory(name: str, texts: int) -> float:
-    """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--texts", str(texts), "--measure", name]
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return float(json.loads(done.stdout.splitlines()[-1]))
+    """The extra peak memory of one step, in megabytes, in a process of its own."""
+    return float(in_a_process(__file__, "--texts", str(texts), "--measure", name))
 
 
 def main() -> None:
@@ -143,21 +116,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure, arguments.texts)))
+        make_step(arguments.measure, 1)()
+        print(peak_memory(make_step(arguments.measure, arguments.texts)))
         return
     size = 4 * arguments.texts * LENGTH * VOCABULARY / MEGABYTE
     print(f"{arguments.texts} x {LENGTH} tokens, vocabulary {VOCABULARY}, float32: the logits have {size:.0f} MB")
     print(f"{'':44}{'ms':>9}{'ratio':>8}{'MB':>9}{'ratio':>8}")
     for group in GROUPS:
         steps = {name: make_step(name, arguments.texts) for name in group}
-        times: dict[str, list[float]] = {name: [] for name in group}
-        for turn in range(arguments.turns + 1):
-            for name, step in steps.items():
-                start = time.perf_counter()
-                step()
-                if turn:
-                    times[name].append(time.perf_counter() - start)
-        del steps, step
+        times = take_turns(steps, 0, arguments.turns, arguments.turns)
+        del steps
         base = extra_memory(group[0], arguments.texts)
         for name in group:
             ratio = statistics.median(b / a for a, b in zip(times[group[0]], times[name], strict=True))

@@ -16,24 +16,32 @@ from __future__ import annotations
 
 import argparse
 import functools
-import gc
 import json
 import logging
 import math
-import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import sentence_transformers
 import torch
+from common import (
+    MEGABYTE,
+    THREADS,
+    TIMES,
+    Echo,
+    TinyTransformer,
+    in_a_process,
+    machine,
+    peak_memory,
+    print_heading,
+    print_times,
+    progress,
+    take_turns,
+    verdict,
+)
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -44,7 +52,6 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import BertConfig, BertModel
 
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, high_scores
 from selective_st.losses import (
@@ -55,7 +62,6 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
 )
 
-THREADS = 2
 DIMENSION = 384
 PAIRS = (64, 256, 1024, 4096, 8192)
 WITH_NEGATIVES = (64, 256, 1024, 4096)
@@ -72,7 +78,6 @@ FITTED_FROM = 1024
 # From this many scores on, what a batch costs is what its score matrix costs.
 LARGE = 4096**2
 TABLE = Path(__file__).parent.parent / "docs" / "loss_cost.md"
-MEGABYTE = 2**20
 PARTS = ("in-batch", "memory", "cached", "lists", "order", "own-link", "growth")
 BUILT_IN, CONSTANT, EXPONENTIAL, FLOOR = "built-in", "constant", "exponential", "three products"
 LINEAR = "linear_cross_entropy"  # of torch 2.13 and later: the plain in-batch loss
@@ -102,41 +107,10 @@ class OwnLink(Link):
         return 2.0 + torch.atan(10.0 * (z - 0.7))
 
 
-class Echo(nn.Module):
-    """A model of which the losses only keep a reference: they are given embeddings."""
-
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Give the features back."""
-        return features
-
-
-class TinyTransformer(nn.Module):
-    """A random BERT of two layers, with the mean of its token embeddings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        config = BertConfig(
-            vocab_size=1000, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256
-        )
-        self.bert = BertModel(config, add_pooling_layer=False)
-
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add the mean embedding to the features."""
-        mask = features["attention_mask"]
-        tokens = self.bert(input_ids=features["input_ids"], attention_mask=mask).last_hidden_state
-        weight = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)
-        return features | {"sentence_embedding": (tokens * weight).sum(1)}
-
-
 @functools.cache
 def links() -> dict[str, Link]:
     """The links that are timed."""
     return {CONSTANT: ConstantLink(), EXPONENTIAL: ExponentialLink(1.0).normalized(0.0, 1.0, of="value")}
-
-
-def progress(text: str) -> None:
-    """Say on the standard error stream what is going on."""
-    print(f"... {text}", file=sys.stderr, flush=True)
 
 
 def from_embeddings(loss: nn.Module, columns: list[Tensor], labels: Tensor | None = None) -> Callable[[], None]:
@@ -219,65 +193,6 @@ def linear_cross_entropy(case: Case) -> Callable[[], None]:
     return step
 
 
-def take_turns(steps: dict[str, Callable[[], None]], seconds: float, least: int, most: int) -> dict[str, list[float]]:
-    """Time steps that take turns, in an order that changes from round to round.
-
-    Args:
-        steps: What to time, by name.
-        seconds: How long to go on, roughly.
-        least: Rounds to time at least.
-        most: Rounds to time at most.
-
-    Returns:
-        The seconds of each step, round by round.
-    """
-
-    def a_round(number: int) -> dict[str, float]:
-        names = list(steps)
-        first = number % len(names)
-        took = {}
-        for name in (names[first:] + names[:first])[:: -1 if number % 2 else 1]:
-            start = time.perf_counter()
-            steps[name]()
-            took[name] = time.perf_counter() - start
-        return took
-
-    for i in range(2):
-        a_round(i)
-    rounds: list[dict[str, float]] = []
-    start = time.perf_counter()
-    while len(rounds) < least or (len(rounds) < most and time.perf_counter() - start < seconds):
-        rounds.append(a_round(len(rounds)))
-    return {name: [took[name] for took in rounds] for name in steps}
-
-
-def print_heading(title: str, unit: str) -> None:
-    """Print the title of a table and its columns."""
-    print(f"\n{title}\n{'compared':44}  {'batch':>5}  {'other':>10}  {'selective':>10}  {unit}", flush=True)
-
-
-def verdict(ratio: float, at_most: float | None) -> str:
-    """What is to be reached, and whether it is."""
-    return "" if at_most is None else f"<= {at_most:<5}{'ok' if ratio <= at_most else 'MISSED'}"
-
-
-def print_times(
-    name: str, batch_size: int, base: Sequence[float], ours: Sequence[float], at_most: float | None
-) -> None:
-    """Print paired medians."""
-    of_base, of_ours = statistics.median(base), statistics.median(ours)
-    ratio = statistics.median(b / a for a, b in zip(base, ours, strict=True))
-    fastest = min(ours) / min(base)
-    print(
-        f"{name:44}  {batch_size:5}  {1e3 * of_base:7.2f} ms  {1e3 * of_ours:7.2f} ms  {of_ours / of_base:16.3f}"
-        f"  {ratio:16.3f}  {fastest:16.3f}  {verdict(ratio, at_most)}",
-        flush=True,
-    )
-
-
-TIMES = "ratio of medians  median of ratios  ratio of fastest  to reach"
-
-
 def time_in_batch(quick: bool) -> None:
     """Print the times of the in-batch losses, against the built-in loss, the floor and one another."""
     print_heading(f"In-batch, {DIMENSION} dimensions, from embeddings", TIMES)
@@ -305,12 +220,6 @@ def time_in_batch(quick: bool) -> None:
         print_times(f"{EXPONENTIAL} / {CONSTANT}{kind}", case.batch_size, times[CONSTANT], times[EXPONENTIAL], at_most)
 
 
-def status_bytes(field: str) -> int:
-    """A size from the process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
-
-
 def warm_up_products(case: Case) -> None:
     """Multiply matrices of the sizes to come: the workspace that the library keeps for this is neither loss's."""
     queries = torch.zeros(case.batch_size, DIMENSION)
@@ -320,47 +229,19 @@ def warm_up_products(case: Case) -> None:
         _ = scores @ documents, scores.mT @ rows
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """The extra peak memory of one step in this process, which must have done nothing else.
-
-    Args:
-        case: The step.
-
-    Returns:
-        `bytes`, and `exact`: False if the high-water mark could not be reset, and `bytes` may be too high.
-    """
+def measure(case: Case) -> float:
+    """The extra peak memory of one step in this process, which must have done nothing else."""
     in_batch_step(replace(case, batch_size=8))()
     step = in_batch_step(case)
     warm_up_products(case)
-    gc.collect()
-    before = status_bytes("VmRSS")
-    exact = True
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        exact = status_bytes("VmHWM") - before < MEGABYTE
-    except OSError:
-        exact = False
-    step()
-    peak = status_bytes("VmHWM") if exact else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"bytes": peak - before, "exact": exact}
+    return peak_memory(step)
 
 
 @functools.cache
 def extra_memory(case: Case, runs: int = 1) -> float:
     """The extra peak memory of one step in megabytes: the median over fresh processes."""
-    found: list[float] = []
-    for _ in range(runs):
-        command = [sys.executable, __file__, "--measure", json.dumps(asdict(case))]
-        # What is freed shall go back at once, rather than be kept for a later request.
-        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            raise SystemExit(f"Measuring {case} failed:\n{done.stderr}")
-        result = json.loads(done.stdout.splitlines()[-1])
-        if not result["exact"]:
-            progress("this system does not reset the high-water mark of memory: what is printed may be too high")
-        found.append(result["bytes"] / MEGABYTE)
-    return statistics.median(found)
+    asked = __file__, "--measure", json.dumps(asdict(case))
+    return statistics.median(float(in_a_process(*asked)) for _ in range(runs))
 
 
 def print_memory(name: str, batch_size: int, base: float, ours: float, at_most: float | None) -> None:
@@ -535,21 +416,6 @@ def growth_table(quick: bool) -> str:
     return "\n".join(lines)
 
 
-def processor() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def machine() -> str:
-    """What was measured on, and with what."""
-    versions = f"torch {torch.__version__}, sentence-transformers {sentence_transformers.__version__}"
-    return f"{THREADS} threads of {processor()}, {os.cpu_count()} cores; {versions}"
-
-
 def report_growth(quick: bool, write: bool) -> None:
     """Print the table of growth, and write it if asked to."""
     table = growth_table(quick)
@@ -584,7 +450,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(THREADS)
     if arguments.measure:
-        print(json.dumps(measure(Case(**json.loads(arguments.measure)))))
+        print(measure(Case(**json.loads(arguments.measure))))
         return
     only = arguments.only.split(",")
     if unknown := set(only) - set(PARTS):

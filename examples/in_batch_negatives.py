@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from shared import compare, model_of, read_positives, run, save
@@ -37,20 +36,7 @@ SHOWN = ("cosine_accuracy@1", "cosine_recall@10", "cosine_mrr@10")
 
 def main(options: argparse.Namespace) -> None:
     """Read, train, compare, save."""
-    table = read_positives(options)
-    splits = table.train_test_split(test_size=0.2, seed=options.seed)
-    train, test = splits["train"], splits["test"]
-    query, document, *_ = test.column_names
-    # Each question of the test split shall find its partner among all that occur.
-    corpus = {text: str(number) for number, text in enumerate(dict.fromkeys([*table[document]]))}
-    evaluator = InformationRetrievalEvaluator(
-        queries=dict(enumerate(test[query])),
-        corpus={number: text for text, number in corpus.items()},
-        relevant_docs={row: {corpus[text]} for row, text in enumerate(test[document])},
-        name="test",
-    )
-    print(f"pairs: {len(train)} to train on; {len(test)} queries, each with one of {len(corpus)} texts to find")
-    texts = [text for column in train.column_names for text in train[column]]
+    train, texts, evaluator = read_positives(options)
     # A link that ranks is normalised by its value: then the scale means what it means in the built-in loss.
     link = ExponentialLink(3.0).normalized(0, 1, of="value")
     trainer = compare(

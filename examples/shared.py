@@ -18,6 +18,7 @@ import torch
 import transformers
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerModelCardData
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import nn
 from transformers.modeling_outputs import CausalLMOutput
@@ -72,7 +73,7 @@ def say(text: str) -> None:
 # --- Data -------------------------------------------------------------------------------------------------------------
 
 
-def read_graded(options: argparse.Namespace, source: str | None = None) -> GradedPairs:
+def read_graded(options: argparse.Namespace, source: str | None = None, count: int = 5000) -> GradedPairs:
     """Two texts and a score from 0 to 1 in each row: of --data, or made on the spot."""
     source, columns = source or options.data, getattr(options, "columns", None)
     if source:
@@ -80,18 +81,34 @@ def read_graded(options: argparse.Namespace, source: str | None = None) -> Grade
         return read_pairs(
             source, columns=columns.split(",") if columns else None, score_range=(float(low), float(high))
         )
-    pairs = graded_pairs(600 if options.quick else 5000)
+    pairs = graded_pairs(600 if options.quick else count)
     rows = [{"sentence1": a, "sentence2": b, "score": score / HIGHEST_SCORE} for a, b, score in pairs]
     return GradedPairs(Dataset.from_list(rows), "pairs made on the spot")
 
 
-def read_positives(options: argparse.Namespace) -> Dataset:
-    """Two texts that belong together in each row: of --data, or made on the spot."""
+def read_positives(options: argparse.Namespace) -> tuple[Dataset, list[str], Any]:
+    """Two texts that belong together in each row: of --data, or made on the spot.
+
+    Returns those to train on, their texts, and what measures whether each other text finds its partner among all.
+    """
     if options.data:
-        return read_table(options.data)
-    pairs = graded_pairs(1000 if options.quick else 12000)
-    close = [(first, second) for first, second, score in pairs if score >= 4.4 and first != second]
-    return Dataset.from_dict({"anchor": [first for first, _ in close], "positive": [second for _, second in close]})
+        table = read_table(options.data)
+    else:
+        pairs = graded_pairs(1000 if options.quick else 12000)
+        close = [(first, second) for first, second, score in pairs if score >= 4.4 and first != second]
+        table = Dataset.from_list([{"anchor": first, "positive": second} for first, second in close])
+    splits = table.train_test_split(test_size=0.2, seed=options.seed)
+    train, test = splits["train"], splits["test"]
+    query, document, *_ = test.column_names
+    corpus = {text: str(number) for number, text in enumerate(dict.fromkeys([*table[document]]))}
+    evaluator = InformationRetrievalEvaluator(
+        queries=dict(enumerate(test[query])),
+        corpus={number: text for text, number in corpus.items()},
+        relevant_docs={row: {corpus[text]} for row, text in enumerate(test[document])},
+        name="test",
+    )
+    say(f"pairs: {len(train)} to train on; {len(test)} queries, each with one of {len(corpus)} texts to find")
+    return train, [text for column in train.column_names for text in train[column]], evaluator
 
 
 def read_texts(options: argparse.Namespace, pairs: int) -> tuple[list[str], list[str]]:

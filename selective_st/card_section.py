@@ -9,9 +9,10 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from sentence_transformers.base.model import BaseModel
@@ -32,11 +33,13 @@ _logger = logging.getLogger(__name__)
 _BEGIN = "<!-- selective_st: begin. What stands between this line and the end mark is written anew. -->"
 _END = "<!-- selective_st: end -->"
 _UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
-_BEFORE = ("## Model Details", "## Training Details", "## Citation")
+_PLACE = re.compile(r"^## (?:Model Details|Training Details|Citation)[ \t]*$", re.MULTILINE)
 _PAPER_ID = "eprint={2506.04446}"
-_SHOWN_ROWS = 12
 UNTRAINED = "untrained"
 CURVES_FILE = "threshold_curves.png"
+
+Losses = Mapping[str, nn.Module]  # by dataset
+Range = tuple[float, float]
 
 # All of it is plain data, worked out when the section is made: a link of one's own may not be picklable, but a model
 # must stay so (encode starts processes, copy.deepcopy makes averages).
@@ -95,15 +98,13 @@ class Metrics:
 
     def row(self, name: str) -> list[str]:
         """The row of a metric in that table."""
-        support = self.support_of(name)
+        support, title = self.support_of(name), title_of(name) or name
         values = [found.get(name, math.nan) for found in (self.base, self.trained) if found]
         cells = [number(value, support) for value in values]
         if len(values) == 2:
             before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
             cells.append("0" if values[1] == values[0] else number(after - before, support, signed=True))
-        cells += [str(support or "")] if self.support else []
-        title = title_of(name) or name
-        return [f"**{title}**" if name == self.primary else title, *cells]
+        return [f"**{title}**" if name == self.primary else title, *cells, *[str(support or "")] * bool(self.support)]
 
     @property
     def is_worse(self) -> bool:
@@ -147,9 +148,12 @@ class Section:
     model_type: str = "SentenceTransformer"
     model_id: str = "sentence_transformers_model_id"
 
-    def write(
-        self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True, kept: bool = False
-    ) -> None:
+    @property
+    def links(self) -> list[LinkPart]:
+        """The links of all losses."""
+        return [link for loss in self.losses for link in loss.links]
+
+    def write(self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True) -> None:
         """Write the section into the card of a folder, and its pictures beside it.
 
         Args:
@@ -157,81 +161,52 @@ class Section:
             stored: The threshold that is stored with the model.
             anew: Whether the rest of the card has just been made, so that nobody has written in it.
             told: Whether the section tells all results that the rest tells.
-            kept: Whether the training is kept elsewhere, so that a disk that is full may end the command.
-
-        Raises:
-            OSError: If the training is kept, and the files cannot be written.
         """
         readme = folder / "README.md"
-        try:
-            for link in (link for loss in self.losses for link in loss.links):
-                if link.picture is not None:
-                    (folder / link.file_name).write_bytes(link.picture)
-            card = readme.read_text(encoding="utf-8")
-            if self.base_model:
-                card = card.replace(_UNKNOWN_BASE, f"- **Base model:** {self.base_model}")
-            before, after = _without_section(_shortened(card, told=told) if anew else card)
-            drawn = self._draw_curves(folder, self.threshold or stored)
-            text = self.text(stored, cite=_PAPER_ID not in before + after, drawn=drawn)
-            readme.write_text(before + text + after, encoding="utf-8")
-        except Exception as problem:  # as upstream: a card is not worth a lost training
-            if kept and isinstance(problem, OSError):
-                raise
-            _logger.exception("The section on the selective loss could not be written into %s.", readme)
-
-    def _draw_curves(self, folder: Path, threshold: ScoreThreshold | None) -> bool:
-        """Draw the threshold curves of the first evaluator that has some; and whether that was done."""
-        found = next((metrics for metrics in self.metrics if metrics.curves), None)
-        if found is None:
-            return False
-        try:
-            from selective_st.plotting import plot_threshold_curves
-
-            plot_threshold_curves(
-                found.curves,
-                folder / CURVES_FILE,
-                link=self.counts,
-                thresholds=found.cuts or (() if threshold is None else (threshold.gold,)),
-                gold=found.gold,
-                baseline=UNTRAINED if UNTRAINED in found.curves else None,
-            )
-        except ImportError:
-            return False
-        return True
-
-    def text(self, stored: ScoreThreshold | None, *, cite: bool, drawn: bool) -> str:
-        """The section in Markdown.
-
-        Args:
-            stored: The threshold that is stored with the model.
-            cite: Whether the section must hold the citation itself, because the rest of the card does not.
-            drawn: Whether there is a picture of the threshold curves.
-
-        Returns:
-            The text, with its marks.
-        """
-        citation = PAPER_CITATION.strip() if cite else ""
-        marks = {"begin": _BEGIN, "end": _END, "shown": _SHOWN_ROWS, "curves": CURVES_FILE if drawn else ""}
+        for link in self.links:
+            if link.picture is not None:
+                (folder / link.file_name).write_bytes(link.picture)
+        card = readme.read_text(encoding="utf-8")
+        if self.base_model:
+            card = card.replace(_UNKNOWN_BASE, f"- **Base model:** {self.base_model}")
+        before, after = _without_section(_shortened(card, told=told) if anew else card)
         threshold = self.threshold or stored
-        facts = {"threshold": threshold, "stored": threshold == stored, "citation": citation}
-        return render("card_section.md", section=self, **facts, **marks)
+        text = render(
+            "card_section.md",
+            section=self,
+            begin=_BEGIN,
+            end=_END,
+            threshold=threshold,
+            stored=threshold == stored,
+            curves=self._draw_curves(folder, threshold),
+            citation="" if _PAPER_ID in before + after else PAPER_CITATION.strip(),
+        )
+        readme.write_text(before + text + after, encoding="utf-8")
 
-    @property
-    def lacks_picture(self) -> bool:
-        """Whether there are threshold curves to draw, or links that were to be drawn where there are to be none."""
-        if any(metrics.gold is not None for metrics in self.metrics):
-            return any(metrics.curves for metrics in self.metrics)
-        return any(link.picture is None for loss in self.losses for link in loss.links)
+    def _draw_curves(self, folder: Path, threshold: ScoreThreshold | None) -> str:
+        """Draw the threshold curves of the first evaluator that has some; the picture's name, where that is done."""
+        found = next((metrics for metrics in self.metrics if metrics.curves), None)
+        if found is None or find_spec("matplotlib") is None:
+            return ""
+        from selective_st.plotting import plot_threshold_curves
+
+        plot_threshold_curves(
+            found.curves,
+            folder / CURVES_FILE,
+            link=self.counts,
+            thresholds=found.cuts or (() if threshold is None else (threshold.gold,)),
+            gold=found.gold,
+            baseline=UNTRAINED if UNTRAINED in found.curves else None,
+        )
+        return CURVES_FILE
 
 
-# In a card as upstream makes it: what is left to be filled in, what is not of this model, lists of settings and of
-# versions, configs, results.
-_PLACEHOLDER = re.compile(
-    r"<!--\n#+ [^\n]+\n\n(?:(?!-->).)*-->\n?\n?|^<!-- - \*\*[^\n]*Unknown -->\n", re.DOTALL | re.MULTILINE
+# In a card as upstream makes it: what is left to be filled in, what is not of this model, empty lines.
+_LEFT_OUT = (
+    r"<!--\n#+ [^\n]+\n\n(?:(?!-->).)*-->\n?\n?|^<!-- - \*\*[^\n]*Unknown -->\n",
+    r"^##+ (?:Additional Resources|Model Sources)\n.*?(?=^#)|(?<=\n\n)\n+",
 )
-_NOT_OF_IT = re.compile(
-    r"^##+ (?:Additional Resources|Model Sources)\n.*?(?=^#)|(?<=\n\n)\n+", re.DOTALL | re.MULTILINE
-)
+# And lists of settings and of versions, configs, results, the metadata.
 _SETTINGS = re.compile(r"(?:^- (?:`\w+`|[A-Z]\w+(?: \w+)?): .*\n){3,}", re.MULTILINE)
 _CONFIG = re.compile(r"(?<=```json\n)  \{\n.*?\n  \}\n", re.DOTALL)
 _RESULTS = re.compile(r"^## Evaluation\n\n### Metrics\n.*?(?=^## |^<!--)", re.DOTALL | re.MULTILINE)
@@ -240,10 +215,11 @@ _FRONT = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 
 def _shortened(card: str, *, told: bool) -> str:
     """A card as upstream makes it, on fewer lines, and with readable names; without its results where they are told."""
-    card = _FRONT.sub(_with_titles, _NOT_OF_IT.sub("", _PLACEHOLDER.sub("", card)))
+    for pattern in _LEFT_OUT:
+        card = re.sub(pattern, "", card, flags=re.DOTALL | re.MULTILINE)
     card = _SETTINGS.sub(lambda found: found[0].replace("\n- ", " · ").removeprefix("- "), card)
     card = _CONFIG.sub(lambda found: f"  {json.dumps(json.loads(found[0]))}\n", card)
-    return _RESULTS.sub("", card) if told else card
+    return _FRONT.sub(_with_titles, _RESULTS.sub("", card) if told else card)
 
 
 def _with_titles(front: re.Match[str]) -> str:
@@ -270,12 +246,10 @@ def _without_section(card: str) -> tuple[str, str]:
     begin, end = card.find(_BEGIN), card.find(_END)
     if 0 <= begin < end:
         return card[:begin], card[end + len(_END) :]
-    for heading in _BEFORE:
-        for match in re.finditer(rf"^{heading}[ \t]*$", card, re.MULTILINE):
-            before = card[: match.start()]
-            if before.rfind("<!--") <= before.rfind("-->"):  # not within a comment
-                return before, "\n\n" + card[match.start() :]
-    return card.rstrip("\n") + "\n\n", "\n"
+    place = _PLACE.search(re.sub("<!--.*?-->", lambda found: " " * len(found[0]), card, flags=re.DOTALL))
+    if place is None:
+        return card.rstrip("\n") + "\n\n", "\n"
+    return card[: place.start()], "\n\n" + card[place.start() :]
 
 
 @in_templates
@@ -318,12 +292,6 @@ def deciding(model_type: str, name: str, threshold: ScoreThreshold, *, stored: b
     )
 
 
-@in_templates
-def plain(text: str) -> str:
-    """A text for an image: brackets end it, and backticks are no help there."""
-    return re.sub(r"[][`]", "", text)
-
-
 # --- What a loss is made of -------------------------------------------------------------------------------------------
 
 
@@ -347,42 +315,26 @@ def has_link(loss: nn.Module) -> bool:
     return isinstance(getattr(loss, "link", None), Link)
 
 
-def about(
-    losses: Mapping[str, nn.Module],
-    score_range: tuple[float, float],
-    metrics: list[Metrics],
-    threshold: ScoreThreshold | None,
-) -> Section:
+def about(losses: Losses, score_range: Range, metrics: list[Metrics], threshold: ScoreThreshold | None) -> Section:
     """A section on losses, without measurements; links are described and drawn on a range of scores."""
     # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
-    parts = _loss_parts(losses, score_range, draw=all(of.gold is None for of in metrics))
+    draw = all(of.gold is None for of in metrics) and find_spec("matplotlib") is not None
+    names = (f"selective_link{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+    parts = []
+    for heading, module in losses.items():
+        found = sorted(within(module), key=lambda of: has_link(of[1]))  # what adds others up comes first
+        for place, (around, loss) in enumerate(found or [((type(module).__name__,), module)]):
+            links = [
+                LinkPart(told, json_of(link), _picture(link, score_range) if draw else None, next(names))
+                for link, told in (_links_of(loss, score_range) if has_link(loss) else ())
+            ]
+            summands = tuple(loss.describe()) if isinstance(loss, WeightedLoss) else ()
+            balance = bool(summands) and cast(WeightedLoss, loss).balance
+            parts.append(LossPart("" if place else heading, around, tuple(links), summands, balance))
     return Section(parts, metrics, threshold, counts=what_counts(losses, score_range))
 
 
-def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float], *, draw: bool) -> list[LossPart]:
-    """The losses of a training as the section tells of them, with pictures of their links where these are drawn."""
-    parts = []
-    used: set[str] = set()
-    for dataset, module in losses.items():
-        found = sorted(within(module), key=lambda of: has_link(of[1]))  # what adds others up comes first
-        if not any(has_link(loss) for _, loss in found):
-            parts.append(LossPart(dataset, (type(module).__name__,), ()))
-        heading = dataset
-        for names, loss in found:
-            if isinstance(loss, WeightedLoss):
-                parts.append(LossPart(heading, names, (), tuple(loss.describe()), loss.balance))
-                heading = ""
-                continue
-            links = []
-            for kind, link, sentences in _links_of(loss, score_range):
-                picture = _picture(link, score_range) if draw else None
-                file_name = _file_name("-".join(filter(None, ("selective_link", dataset, kind))), used)
-                links.append(LinkPart(sentences, json_of(link), picture, file_name))
-            parts.append(LossPart(heading, names, tuple(links)))
-    return parts
-
-
-def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]) -> Link | None:
+def what_counts(losses: Losses, score_range: Range) -> Link | None:
     """The sensitivity of the first loss that has a say in where scores lie, as plain data.
 
     Args:
@@ -392,8 +344,7 @@ def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
     Returns:
         A link of that sensitivity; None where no loss has one.
     """
-    found = (loss for module in losses.values() for _, loss in within(module) if has_link(loss))
-    for link in map(_placing, found):
+    for link in (_placing(loss) for module in losses.values() for _, loss in within(module) if has_link(loss)):
         if link is not None:
             scores, sensitivity = weighed(link, score_range)
             if sensitivity.any():
@@ -415,69 +366,52 @@ def _calibrates(loss: Any) -> float:
     return 0.0 if getattr(loss, "targets", "scores") == "labels" else float(getattr(loss, "calibration", 0.0))
 
 
-def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str, Link, tuple[str, ...]]]:
-    """The links of a loss, each with its kind (of a second one) and sentences.
+def _links_of(loss: Any, score_range: Range) -> Iterator[tuple[Link, tuple[str, ...]]]:
+    """The links of a loss, each with what it does.
 
     The losses that rank scale a candidate's gradient by the link's value; their calibration term, and every loss that
     compares a score with its label, by its sensitivity.
     """
     link: Link = loss.link
-    by_sensitivity = describe_link(link, score_range)
-    calibration_link = getattr(loss, "calibration_link", None)
-    if not isinstance(calibration_link, Link):
-        yield "", link, (by_sensitivity,)
+    by_sensitivity, calibration_link = describe_link(link, score_range), getattr(loss, "calibration_link", None)
+    targets, weight_link = getattr(loss, "targets", "scores"), getattr(loss, "weight_link", None)
+    if calibration_link is None or targets == "margins":
+        margins = ("Its scores are margins: that of the positive less that of a negative.",)
+        yield link, (by_sensitivity, *margins * (calibration_link is not None))
         return
-    margins = getattr(loss, "targets", "scores")
-    if margins == "margins":
-        yield "", link, (by_sensitivity, "Its scores are margins: that of the positive less that of a negative.")
-        return
-    orders = hasattr(loss, "weight_link")
-    weight_link = loss.weight_link if orders else None
     sentences = [describe_link(link, score_range, of="value")]
-    if isinstance(weight_link, Link):
-        by_rise = _lower(describe_link(weight_link, score_range))
-        told = f"Two pairs in the wrong order count by how far this link has their labels apart: {by_rise}"
-        yield "weights", weight_link, (told,)
-        sentences = [] if isinstance(link, ConstantLink) else sentences
-    if margins is None:
+    if weight_link is not None:
+        told = "Two pairs in the wrong order count by how far this link has their labels apart: "
+        yield weight_link, (told + _lower(describe_link(weight_link, score_range)),)
+        sentences *= not isinstance(link, ConstantLink)
+    if targets is None:
         sentences.append(f"Where labels are margins: {_lower(by_sensitivity)}")
     weight = _calibrates(loss)
     term = f"The calibration term (weight {weight:g}), which places the scores: "
-    if not hasattr(loss, "targets") and not orders:  # the in-batch losses take a teacher's scores, or no labels
+    if not hasattr(loss, "targets") and not hasattr(loss, "weight_link"):  # in-batch losses may have no labels
         term = f"Where labels are a teacher's scores, {_lower(term)}"
     if weight and calibration_link == link:
         sentences.append(term + _lower(by_sensitivity))
     if sentences:
-        yield "", link, tuple(sentences)
+        yield link, tuple(sentences)
     if weight and calibration_link != link:
-        yield "calibration", calibration_link, (term + _lower(describe_link(calibration_link, score_range)),)
+        yield calibration_link, (term + _lower(describe_link(calibration_link, score_range)),)
 
 
 def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def _file_name(name: str, used: set[str]) -> str:
-    """A name for a picture that every file system and URL takes, used once."""
-    stem = re.sub(r"[^a-z0-9_-]+", "-", name.lower())[:80]
-    names = (f"{stem}-{number}.png" if number > 1 else f"{stem}.png" for number in count(1))
-    free = next(name for name in names if name not in used)
-    used.add(free)
-    return free
+def _picture(link: Link, score_range: Range) -> bytes | None:
+    """The picture of a link as PNG; None for a link of one's own that cannot be drawn."""
+    from selective_st.plotting import plot_links
 
-
-def _picture(link: Link, score_range: tuple[float, float]) -> bytes | None:
-    """The picture of a link as PNG; None without matplotlib."""
-    try:
-        from selective_st.plotting import plot_links
-    except ImportError:
-        return None
     low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
     targets = (low + 0.2 * (high - low), low + 0.9 * (high - low))
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = plot_links({"link": link}, Path(folder, "link.png"), score_range=(low, high), targets=targets)
-        except Exception:  # a link of one's own may give what cannot be drawn
+        except Exception:
             _logger.exception("The card will have no picture of %r: it could not be drawn.", link)
             return None
         return path.read_bytes()

@@ -62,7 +62,7 @@ class Run:
     seed: int
     eval: dict[str, Any]
     test: dict[str, Any]
-    test_scores: list[float]
+    test_scores: list[Any]
     setting: str = ""
     name = property(_name)
 

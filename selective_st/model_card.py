@@ -14,7 +14,9 @@ import contextlib
 import functools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,43 +43,15 @@ _logger = logging.getLogger(__name__)
 _SECTION_KEY = "_selective_st_section"
 _STATE_KEY = "selective_st_base_metrics"
 
-# --- What is given ----------------------------------------------------------------------------------------------------
-
-
-def _check_losses(owner: str, loss: Any) -> dict[str, nn.Module]:
-    """The losses by dataset; one loss alone has the name ""."""
-    losses = dict(loss) if isinstance(loss, Mapping) else {"": loss}
-    for module in losses.values():
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{owner}: loss must be the loss given to the trainer, or a dict of them by dataset, got "
-                f"{type(module).__name__}. Where the trainer makes it, write {owner}(trainer.loss, ...)."
-            )
-    if not any(sections.has_link(found) for module in losses.values() for _, found in sections.within(module)):
-        names = ", ".join(type(module).__name__ for module in losses.values())
-        raise ValueError(f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}.")
-    return losses
-
-
-def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
-    found: list[BaseEvaluator] = []
-    if isinstance(evaluators, BaseEvaluator):
-        evaluators = [evaluators]
-    for evaluator in list_of(owner, "evaluators", evaluators, "evaluators", "ScoreRegionEvaluator(...)"):
-        instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
-        found += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
-    return found
-
 
 def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
     """An evaluator's numbers, without the data set's name before them."""
-    if not isinstance(found, Mapping):
-        return {"score": float(found)}
-    prefix = _prefix(evaluator) if all(name.startswith(_prefix(evaluator)) for name in found) else ""
-    plain = {}
+    plain, prefix = {}, _prefix(evaluator)
+    found = found if isinstance(found, Mapping) else {"score": found}
+    whole = all(name.startswith(prefix) for name in found)
     for name, value in found.items():
         with contextlib.suppress(TypeError, ValueError):  # some of upstream's report texts beside their numbers
-            plain[name.removeprefix(prefix)] = float(value)
+            plain[name.removeprefix(prefix) if whole else name] = float(value)
     return plain
 
 
@@ -131,7 +105,10 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
         metrics.title for metrics in section.metrics if metrics.trained
     }
     section.model_id = data.model_id or section.model_id
-    section.write(Path(path), load_threshold(model), anew=anew, told=told)
+    try:
+        section.write(Path(path), load_threshold(model), anew=anew, told=told)
+    except Exception:  # as upstream: a card is not worth a lost training
+        _logger.exception("The section on the selective loss could not be written into the card in %s.", path)
 
 
 def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
@@ -140,15 +117,13 @@ def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
     Upstream joins losses with the same citation, but each of ours cites the paper and also the built-in loss it
     generalises: with two of them the paper would stand there twice.
     """
-    losses_of: dict[str, list[str]] = {}
+    losses_of: dict[str, list[str]] = defaultdict(list)
     for name, citation in citations.items():
         for entry in bibtex_entries(citation):
-            losses_of.setdefault(entry, []).append(name)
-    if all(len(names) == 1 for names in losses_of.values()):
-        return dict(citations)
-    entries_of: dict[str, list[str]] = {}
+            losses_of[entry].append(name)
+    entries_of: dict[str, list[str]] = defaultdict(list)
     for entry, names in losses_of.items():
-        entries_of.setdefault(in_words(names), []).append(entry)
+        entries_of[in_words(names)].append(entry)
     return {names: "\n\n".join(entries) for names, entries in entries_of.items()}
 
 
@@ -212,9 +187,7 @@ def add_to_model_card(
     writer.finish(model)
     data: Any = model.model_card_data
     if not data.citations:  # not trained by a trainer, which would have told of the losses
-        losses = list(writer.losses.values())
-        within = [found for module in losses for found in get_losses(module)]
-        data.set_losses(list(dict.fromkeys(within)))
+        data.set_losses(list(dict.fromkeys(found for module in writer.losses.values() for found in get_losses(module))))
     writer.section.training = _training_of(model)
     _attach(model, writer.section)
 
@@ -226,43 +199,63 @@ def _base_model_of(model: Any) -> str:
     return f"{sections.code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
+@dataclass
 class SectionWriter:
-    """Makes a section: checks the arguments, measures, and finds the threshold."""
+    """Makes a section: checks the arguments, measures, and finds the threshold.
 
-    def __init__(
-        self,
-        owner: str,
-        loss: Any,
-        evaluators: Any,
-        threshold: ThresholdOrHow | None,
-        metrics: Sequence[str] | None = None,
-        score_range: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
-        self._owner = owner
-        self.losses = _check_losses(owner, loss)
-        self.evaluators = _check_evaluators(owner, evaluators)
-        if threshold is not None and not isinstance(threshold, ScoreThreshold) and not callable(threshold):
-            raise TypeError(
-                f"{owner}: threshold must be a ScoreThreshold or a function of the model that gives one, got "
-                f"{threshold!r}. Use selective_st.evaluation.choose_threshold, or ScoreThreshold(value, gold)."
+    Attributes:
+        owner: What was called, for messages.
+        loss: The loss, or the losses by dataset.
+        evaluators: An evaluator, or several.
+        threshold: The threshold, or how it is chosen.
+        metrics: The metrics to show. Default: all.
+        score_range: The scores to describe links on.
+        section: The section.
+    """
+
+    owner: str
+    loss: Any
+    evaluators: Any
+    threshold: ThresholdOrHow | None
+    metrics: Sequence[str] | None = None
+    score_range: tuple[float, float] = (0.0, 1.0)
+    section: sections.Section = field(default_factory=lambda: sections.Section([], []), init=False)
+
+    def __post_init__(self) -> None:
+        """Check what was given; one loss alone has the name ""."""
+        owner = self.owner
+        self.losses: dict[str, nn.Module] = dict(self.loss) if isinstance(self.loss, Mapping) else {"": self.loss}
+        mend = f"Give the loss given to the trainer, or a dict of them by dataset: {owner}(trainer.loss, ...)."
+        modules = [instance_of(owner, "loss", module, nn.Module, mend) for module in self.losses.values()]
+        if not any(sections.has_link(found) for module in modules for _, found in sections.within(module)):
+            names = ", ".join(type(module).__name__ for module in modules)
+            raise ValueError(
+                f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}."
             )
-        if isinstance(metrics, str):
-            raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
-        names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
-        self._threshold, self._names = threshold, names
-        self._score_range = interval_of(owner, "score_range", score_range)
-        self.section = sections.Section([], [])
+        given = [self.evaluators] if isinstance(self.evaluators, BaseEvaluator) else self.evaluators
+        self.evaluators = []
+        for evaluator in list_of(owner, "evaluators", given, "evaluators", "ScoreRegionEvaluator(...)"):
+            instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
+            self.evaluators += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
+        if self.threshold is not None and not callable(self.threshold):
+            mend = "Use selective_st.evaluation.choose_threshold, or a function of the model that gives a threshold."
+            instance_of(owner, "threshold", self.threshold, ScoreThreshold, mend)
+        if self.metrics is not None:
+            self.metrics = list_of(owner, "metrics", self.metrics, "names", '["spearman"]')
+        self.score_range = interval_of(owner, "score_range", self.score_range)
 
     def start(self) -> sections.Section:
         """Begin a section without measurements."""
-        given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        metrics = [sections.Metrics(_title_of(evaluator), "") for evaluator in self.evaluators]
-        for found, evaluator in zip(metrics, self.evaluators, strict=True):
+        given = self.threshold if isinstance(self.threshold, ScoreThreshold) else None
+        metrics = []
+        for evaluator in self.evaluators:
+            found = sections.Metrics(_title_of(evaluator), "")
             if isinstance(evaluator, ScoreEvaluator):
                 found.support = evaluator.support()
             if isinstance(evaluator, ScoreRegionEvaluator):
                 found.gold, found.cuts = evaluator.scores, evaluator.thresholds
-        self.section = sections.about(self.losses, self._score_range, metrics, given)
+            metrics.append(found)
+        self.section = sections.about(self.losses, self.score_range, metrics, given)
         return self.section
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
@@ -271,14 +264,14 @@ class SectionWriter:
             training, started = model.training, time.time()
             try:
                 # Upstream's own trainer gives a fraction of an epoch where an integer is written.
-                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))  # type: ignore[arg-type]
+                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))
             finally:
                 model.train(training)
                 model.model_card_data.evaluation_duration += time.time() - started
-            unknown = [name for name in self._names or () if name not in found]
+            unknown = [name for name in self.metrics or () if name not in found]
             if unknown:
                 raise ValueError(
-                    f"{self._owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
+                    f"{self.owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
                     f"are {', '.join(found)}; got {unknown[0]!r}."
                 )
             self.set(place, found, of)
@@ -286,26 +279,26 @@ class SectionWriter:
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
         """Take what the evaluator at that place found."""
         evaluator, metrics = self.evaluators[place], self.section.metrics[place]
-        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
-        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
+        # Some know it, or put a name before it, only now; some have a function there.
+        metrics.primary = str(evaluator.primary_metric or "").removeprefix(_prefix(evaluator))
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
         # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
         is_told = sections.title_of if metrics.support else bool
-        names = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
-        names = names if self._names is None else [name for name in self._names if name in found]
+        told = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
+        names = told if self.metrics is None else [name for name in self.metrics if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
             metrics.curves[sections.UNTRAINED if of == "base" else of] = evaluator.curve
-        if of == "trained" and self._threshold is None and self.section.threshold is None:
+        if of == "trained" and self.threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
 
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does, and have it saved with the model."""
-        if callable(self._threshold):
+        if callable(self.threshold):
             mend = "Let the function give choose_threshold(...), or ScoreThreshold(value, gold)."
-            found = self._threshold(model)
-            self.section.threshold = instance_of(self._owner, "what threshold gives", found, ScoreThreshold, mend)
+            found = self.threshold(model)
+            self.section.threshold = instance_of(self.owner, "what threshold gives", found, ScoreThreshold, mend)
         if self.section.threshold is not None:
             remember_threshold(model, self.section.threshold)
 
@@ -314,22 +307,21 @@ class SectionWriter:
         for metrics in self.section.metrics:
             metrics.trained = {}
             metrics.curves.pop("trained", None)
-        if not isinstance(self._threshold, ScoreThreshold):
+        if not isinstance(self.threshold, ScoreThreshold):
             self.section.threshold = None
 
 
 def _warn_of_direction(args: Any, evaluators: Sequence[BaseEvaluator]) -> None:
     """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
     asked = (args.metric_for_best_model or "").removeprefix("eval_")
-    for evaluator in evaluators:
-        name = asked.removeprefix(_prefix(evaluator))
-        is_error = f"{NEGATIVE}{name}" in getattr(evaluator, "metric_names", ())
-        if is_error and args.greater_is_better and args.load_best_model_at_end:
+    for evaluator in evaluators if args.greater_is_better and args.load_best_model_at_end else ():
+        right = f"{NEGATIVE}{asked.removeprefix(_prefix(evaluator))}"
+        if right in getattr(evaluator, "metric_names", ()):
             _logger.warning(
                 "metric_for_best_model=%r is an error, but the trainer keeps the checkpoint where it is largest. Write "
                 "metric_for_best_model=%r, or greater_is_better=False.",
                 args.metric_for_best_model,
-                f"eval_{_prefix(evaluator)}{NEGATIVE}{name}",
+                f"eval_{_prefix(evaluator)}{right}",
             )
 
 
@@ -378,7 +370,6 @@ class SelectiveModelCardCallback(TrainerCallback):
     ) -> None:
         super().__init__()
         self._writer = SectionWriter(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
-        self._seen: list[Any] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the base model.
@@ -395,18 +386,13 @@ class SelectiveModelCardCallback(TrainerCallback):
         # The trainer saves it in each checkpoint: who goes on from one has another model at hand, not the base.
         kept: Any = state.stateful_callbacks
         if state.global_step == 0:
-            data = model.model_card_data
-            reported = dict(data.eval_results_dict)
             writer.measure(model, "base", epoch=0, steps=0)
-            data.eval_results_dict = reported  # upstream's card would show them as those of a checkpoint
-            if isinstance(kept, dict):
-                kept[_STATE_KEY] = {"args": {}, "attributes": {"base": [m.base for m in writer.section.metrics]}}
-        elif writer.evaluators:
-            base = (kept or {}).get(_STATE_KEY, {}).get("attributes", {}).get("base", [])
-            if len(base) == len(writer.evaluators):
-                for place, found in enumerate(base):
-                    writer.set(place, found, "base")
-            else:
+            kept[_STATE_KEY] = {"args": {}, "attributes": {"base": [m.base for m in writer.section.metrics]}}
+        else:
+            base = kept.get(_STATE_KEY, {}).get("attributes", {}).get("base", [])
+            for place, found in enumerate(base[: len(writer.evaluators)]):
+                writer.set(place, found, "base")
+            if len(base) < len(writer.evaluators):
                 writer.section.note = (
                     "The base model was not measured: the training went on from a checkpoint that does not know of it."
                 )
@@ -422,10 +408,11 @@ class SelectiveModelCardCallback(TrainerCallback):
             control: The trainer's control.
             **kwargs: What else the trainer gives: its model.
         """
-        model = _unwrapped(kwargs["model"])
+        data: Any = _unwrapped(kwargs["model"]).model_card_data
         self._writer.forget_trained()
-        self._seen = self._reported(model)
-        self._writer.section.training = _training_of(model)  # upstream's callback sets it after this one's beginning
+        for evaluator in self._writer.evaluators:
+            data.eval_results_dict.pop(evaluator, None)
+        self._writer.section.training = data._training_start_time  # upstream's callback sets it after on_train_begin
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take what the trainer's evaluators found, where they are the section's too.
@@ -436,11 +423,10 @@ class SelectiveModelCardCallback(TrainerCallback):
             control: The trainer's control.
             **kwargs: What else the trainer gives: its model.
         """
-        reported = self._reported(_unwrapped(kwargs["model"]))
-        for place, (found, seen) in enumerate(zip(reported, self._seen, strict=False)):
-            if found is not None and found is not seen and self._writer.section.metrics:
-                self._writer.set(place, _plain(self._writer.evaluators[place], found), "trained")
-        self._seen = reported
+        reported = _unwrapped(kwargs["model"]).model_card_data.eval_results_dict
+        for place, evaluator in enumerate(self._writer.evaluators if self._writer.section.metrics else ()):
+            if evaluator in reported:
+                self._writer.set(place, _plain(evaluator, reported[evaluator]), "trained")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the trained model, after the trainer has loaded the best checkpoint where it does.
@@ -460,9 +446,3 @@ class SelectiveModelCardCallback(TrainerCallback):
             self._writer.finish(model)
         except Exception:  # the training must not end with this
             _logger.exception("No threshold could be chosen; the model's card will be without.")
-        self._seen = self._reported(model)
-
-    def _reported(self, model: Any) -> list[Any]:
-        """For each evaluator the numbers that it reported last: a new object each time."""
-        results = model.model_card_data.eval_results_dict
-        return [results.get(evaluator) for evaluator in self._writer.evaluators]

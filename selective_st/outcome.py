@@ -130,7 +130,7 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, [*task.claims, *report.of_teacher])]
     rows = [*shown.losses, *shown.differences]
     section.compared = (caption, shown.heads, rows) if task.settings.compare else None
-    section.write(folder, threshold, anew=True, kept=True)
+    section.write(folder, threshold, anew=True)
 
 
 def _base_model(model: str) -> str:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, one_of
 
 __all__ = ["TrainingProgress", "WeightSchedule", "cosine_schedule", "linear_schedule"]
 
@@ -67,17 +68,12 @@ class WeightSchedule:
     unit: str
 
     def __post_init__(self) -> None:
-        for name, allowed in (("shape", _SHAPES), ("unit", _UNITS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(
-                    f"WeightSchedule: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}. "
-                    "linear_schedule(0, 1, steps=1000) makes one."
-                )
+        one_of("WeightSchedule", "shape", self.shape, [*_SHAPES])
+        one_of("WeightSchedule", "unit", self.unit, [*_UNITS])
+        number, largest = partial(finite_number, f"{self.shape}_schedule"), 1.0 if self.unit == "fraction" else math.inf
         for name in ("begin", "end"):
-            number = finite_number(f"{self.shape}_schedule", name, getattr(self, name), nonnegative=True)
-            object.__setattr__(self, name, number)
-        finite_number("WeightSchedule", "length", self.length, positive=True, largest=math.inf)
+            object.__setattr__(self, name, number(name, getattr(self, name), nonnegative=True))
+        object.__setattr__(self, "length", number(self.unit, self.length, positive=True, largest=largest))
 
     def __call__(self, progress: TrainingProgress) -> float:
         """The weight at a point of the training.
@@ -155,16 +151,9 @@ def cosine_schedule(
 
 
 def _schedule(shape: str, begin: float, end: float, **lengths: float | None) -> WeightSchedule:
-    owner = f"{shape}_schedule"
     given = {unit: length for unit, length in lengths.items() if length is not None} or {"fraction": 1.0}
     if len(given) > 1:
-        raise ValueError(
-            f"{owner}: give one of steps, epochs and fraction, got {', '.join(f'{k}={v!r}' for k, v in given.items())}."
-        )
+        got = ", ".join(f"{unit}={length!r}" for unit, length in given.items())
+        raise ValueError(f"{shape}_schedule: give one of steps, epochs and fraction, got {got}.")
     ((unit, length),) = given.items()
-    number = finite_number(owner, unit, length, positive=True, largest=math.inf)
-    if unit == "fraction" and number > 1:
-        raise ValueError(
-            f"{owner}: fraction must lie between 0 and 1, got {number:g}. For a number of steps use steps=."
-        )
-    return WeightSchedule(shape, begin, end, number, unit)
+    return WeightSchedule(shape, begin, end, length, unit)

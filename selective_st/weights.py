@@ -26,17 +26,9 @@ class RowWeights:
     Args:
         collator: The trainer's own, which does the rest.
         columns: The names that the column may have. One of these that holds texts is left as it is.
-
-    Raises:
-        TypeError: If `collator` is none.
     """
 
     def __init__(self, collator: Callable[..., dict[str, Any]], columns: Sequence[str] = WEIGHT_COLUMNS) -> None:
-        if not callable(collator):
-            raise TypeError(
-                f"RowWeights: collator must be the trainer's data collator, got {type(collator).__name__}. Write "
-                "trainer.data_collator = with_row_weights(trainer.data_collator)."
-            )
         self.collator = collator
         self.columns = tuple(columns)
 
@@ -63,8 +55,7 @@ class RowWeights:
         Raises:
             ValueError: If there are two columns of weights.
         """
-        first = features[0] if features else {}
-        found = [name for name in self.columns if isinstance(first.get(name), Real)]
+        found = [name for name in self.columns if features and isinstance(features[0].get(name), Real)]
         if not found:
             return self.collator(features)
         if len(found) > 1:

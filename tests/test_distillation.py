@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,10 @@ from typer.testing import CliRunner
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import DistillSettings, agreement, pairs, read_texts, runs, split_texts
-from selective_st.distillation.agreement import decisions, threshold_loss
-from selective_st.distillation.contenders import batches, contenders
-from selective_st.distillation.pairs import Teacher
-from selective_st.distillation.students import Embedder, layered_student, static_student
+from selective_st.distillation import DistillSettings, read_texts, runs, split_texts
+from selective_st.distillation import teacher as teachers
+from selective_st.distillation.runs import batches, contenders, decisions, threshold_loss
+from selective_st.distillation.teacher import Embedder, Pairs, Teacher, layered_student, static_student
 from selective_st.errors import DataError
 from selective_st.evaluation import load_threshold
 from selective_st.links import SigmoidLink
@@ -45,7 +45,7 @@ def teacher(texts: list[str]) -> SentenceTransformer:
 
 def states(folder: Path) -> Any:
     def state_of(*parts: str) -> State:
-        place = folder / "-".join(parts)
+        place = folder / hashlib.sha1("-".join(parts).encode()).hexdigest()
         place.mkdir(parents=True, exist_ok=True)
         return State(place)
 
@@ -87,7 +87,7 @@ class TestFigures:
     def test_the_losses_of_others(self) -> None:
         torch.manual_seed(0)
         p, s = torch.rand(2, 32, dtype=torch.float64)
-        names = ["squared error", "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"]
+        names = ["squared error", "CoSENTLoss", "softmax KL", "cross entropy of decisions"]
         first = {each.loss: each for each in reversed(contenders([0.4, 0.6], names, 8))}
         found = {name: each.make(p, s) for name, each in first.items() if each.make}
         gaps = (20 * (p[None] - p[:, None]))[s[:, None] > s[None]]
@@ -100,7 +100,6 @@ class TestFigures:
             "CoSENTLoss": torch.log1p(gaps.exp().sum()),
             "softmax KL": 0.01 * (q * (q.log() - log_p)).sum(1).mean(),
             "cross entropy of decisions": torch.nn.functional.binary_cross_entropy(logits.sigmoid(), decided),
-            "contrastive loss": ((0.1 - (2 * decided - 1) * logits / 20).relu() ** 2).mean(),
         }
         assert size == 4
         for name, value in expected.items():
@@ -119,9 +118,9 @@ class TestFigures:
         rng = np.random.default_rng(1)
         left, right = np.triu_indices(40, 1)
         gold = rng.random(len(left)).astype(np.float32)
-        scored = agreement.Scored(left, right, gold, (gold + 0.2 * rng.normal(size=len(left))).astype(np.float32))
-        found = agreement._resampled(scored, 0.7, 0.65, 3)
-        times = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=agreement._DRAWS)
+        scored = Pairs(left, right, gold, (gold + 0.2 * rng.normal(size=len(left))).astype(np.float32))
+        found = runs._resampled(scored, 0.7, 0.65, 3)
+        times = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=runs._DRAWS)
         for draw in (0, 7, 499):
             rows = np.repeat(np.arange(len(left)), times[draw][left] * times[draw][right])
             expected = decisions(gold[rows], scored.predicted[rows], 0.7, 0.65)
@@ -141,9 +140,9 @@ class TestSplits:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            (["one"], "there is 1 different text: too few"),
-            (["one"] * 500, "there is 1 different text of 500, the others being the same again or empty"),
-            ([f"{k}" for k in range(20)], "there are 20 different texts: too few.*at least 200"),
+            (["one"], "1 texts hold 1 different ones.*too few"),
+            (["one"] * 500, "500 texts hold 1 different ones"),
+            ([f"{k}" for k in range(20)], "20 texts hold 20 different ones.*too few.*at least 200"),
         ],
     )
     def test_too_few(self, given: list[str], message: str) -> None:
@@ -190,7 +189,7 @@ class TestDrawing:
     def test_chunks_bound_the_work(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairs, "_CHUNK", 100)
+        monkeypatch.setattr(teachers, "_CHUNK", 100)
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         parts = list(some.pool(rows, np.random.default_rng(0)))
         assert len(parts) == -(-len(texts) // 100)
@@ -219,15 +218,15 @@ class TestDrawing:
     def test_the_first_student_is_trained_once(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, seen = runs.train_student, list[int]()
+        trained, seen = runs.Lessons.train, list[int]()
 
-        def counted(model: Any, of: Any, some: Any, *rest: Any) -> None:
+        def counted(lessons: Any, student: Any, some: Any, *rest: Any) -> None:
             seen.append(len(some.scores))
             if len(seen) == 2:
                 raise KeyboardInterrupt
-            trained(model, of, some, *rest)
+            trained(lessons, student, some, *rest)
 
-        monkeypatch.setattr(runs, "train_student", counted)
+        monkeypatch.setattr(runs.Lessons, "train", counted)
         with pytest.raises(KeyboardInterrupt, match="neighbours that a first student finds are kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
@@ -325,14 +324,14 @@ class TestDistill:
     def test_trained_on_no_held_out_text(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained = runs.train_student
+        trained = runs.Lessons.train
         seen: set[str] = set()
 
-        def keep(model: Any, teacher: Any, pairs: Any, *rest: Any) -> None:
-            seen.update(teacher.texts[number] for number in {*pairs.left, *pairs.right})
-            trained(model, teacher, pairs, *rest)
+        def keep(lessons: Any, student: Any, pairs: Any, *rest: Any) -> None:
+            seen.update(lessons.teacher.texts[number] for number in {*pairs.left, *pairs.right})
+            trained(lessons, student, pairs, *rest)
 
-        monkeypatch.setattr(runs, "train_student", keep)
+        monkeypatch.setattr(runs.Lessons, "train", keep)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         parts = split_texts(texts)
         assert seen <= {*parts["train"]}
@@ -341,7 +340,7 @@ class TestDistill:
     def test_goes_on_after_an_interruption(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairs, "_KEPT", 100)
+        monkeypatch.setattr(teachers, "_KEPT", 100)
         encode, asked = SentenceTransformer.encode, list[int]()
 
         def interrupted(self: Any, rows: Any, **kwargs: Any) -> Any:
@@ -366,7 +365,7 @@ class TestDistill:
     def test_runs_that_are_done_are_not_done_again(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, rates = runs.train_student, list[float]()
+        trained, rates = runs.Lessons.train, list[float]()
 
         def counted(*arguments: Any) -> None:
             rates.append(arguments[4])
@@ -374,7 +373,7 @@ class TestDistill:
                 raise KeyboardInterrupt
             trained(*arguments)
 
-        monkeypatch.setattr(runs, "train_student", counted)
+        monkeypatch.setattr(runs.Lessons, "train", counted)
         settings = {**QUICK, "learning_rates": (0.01, 0.1)}
         with pytest.raises(KeyboardInterrupt, match="1 of 4 runs is kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **settings)
@@ -533,7 +532,7 @@ class TestCommand:
         [
             (("--threshold", 2), "a threshold must be a score of the teacher within [-1, 1]"),
             (("--threshold", 0.8, "--text-columns", "body"), "has no column 'body'"),
-            (("--threshold", 0.8), "there are 2 different texts: too few"),
+            (("--threshold", 0.8), "2 texts hold 2 different ones that are not empty: too few"),
         ],
     )
     def test_mistakes_in_a_line(self, more: Any, message: str, teacher: Any, tmp_path: Path) -> None:

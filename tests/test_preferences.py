@@ -112,7 +112,7 @@ def test_what_is_reported() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"log_probs": "average"}, ValueError, "log_probs must be 'sum' or 'mean', .* got 'average'"),
+        ({"log_probs": "average"}, ValueError, "log_probs must be one of sum, mean, got 'average'"),
         ({"sft": -0.1}, ValueError, "sft must be a finite number >= 0, got -0.1"),
         ({"sft": "1"}, TypeError, "sft must be a finite number >= 0, got '1'"),
         ({"sft": math.inf}, ValueError, "sft must be a finite number >= 0, got inf"),
@@ -469,11 +469,14 @@ def test_tied_weights_and_half_precision_without_logits(tmp_path: Path) -> None:
 
 def test_what_has_no_such_layer() -> None:
     linear = nn.Linear(2, 3)
-    with pytest.raises(TypeError, match=r"must have a torch.nn.Linear .* got Linear. Train"), without_logits(linear):
+    with (
+        pytest.raises(TypeError, match=r"must have a torch.nn.Linear .* got Linear with NoneType there. Train"),
+        without_logits(linear),
+    ):
         pass
     model = llama()
     model.lm_head = nn.Sequential(model.lm_head)
-    with pytest.raises(TypeError, match="got LlamaForCausalLM with a Sequential there"), without_logits(model):
+    with pytest.raises(TypeError, match="got LlamaForCausalLM with Sequential there"), without_logits(model):
         pass
     model = llama()
     model.config.final_logit_softcapping = 30.0

@@ -204,7 +204,7 @@ def test_queries_are_no_pairs_of_a_kind() -> None:
     [
         ({"teacher": "a name"}, TypeError, "teacher must be of type SentenceTransformer or CrossEncoder"),
         ({"texts": "one text"}, TypeError, "texts must be a list of texts, got 'one text'"),
-        ({"texts": [1] * 60}, DataError, "texts must hold texts, got 1"),
+        ({"texts": [1] * 60}, ValueError, r"texts must hold texts, at least one, got \[1"),
         ({"labelled": None}, TypeError, "labelled must be of type GradedPairs, got None"),
         ({"held_out": [[]]}, TypeError, "held_out must be of type GradedPairs"),
         ({"thresholds": 0.8}, TypeError, r"thresholds must be a list of numbers, got 0.8; use \[0.8\]"),

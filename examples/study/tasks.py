@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from selective_st.data import GradedPairs, read_pairs
-from selective_st.distillation.students import layered_student
+from selective_st.distillation.teacher import layered_student
 from selective_st.evaluation import ranking_metrics, region_metrics
 
 TOP = 10

@@ -32,21 +32,19 @@ from sentence_transformers import SentenceTransformer
 from sklearn.isotonic import IsotonicRegression
 from students import load_encoder
 
-from selective_st.distillation import DistillSettings, split_texts
-from selective_st.distillation.agreement import Scored, decisions, threshold_loss
-from selective_st.distillation.contenders import (
-    CONTRASTIVE,
+from selective_st.distillation import DistillSettings, runs, split_texts
+from selective_st.distillation.runs import (
     COSENT,
     DECISIONS,
     EMBEDDINGS,
     KL,
     OURS,
     SQUARED,
+    Lessons,
     contenders,
+    decisions,
 )
-from selective_st.distillation.pairs import Pairs, Teacher
-from selective_st.distillation.runs import scored, train_student, with_false_matches
-from selective_st.distillation.students import Embedder, make_student
+from selective_st.distillation.teacher import Embedder, Pairs, Teacher, make_student
 from selective_st.evaluation import choose_threshold
 from selective_st.kept_runs import Contender
 from selective_st.output import State
@@ -64,6 +62,7 @@ LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
 )
 SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
 LAYERS, LAYERED_DIMENSIONS, LAYERED_RATES, LAYERED_PAIRS = 2, 384, (1e-4,), 2_048
+CONTRASTIVE, MARGIN = "contrastive loss", 0.2  # by which the scores of a match and of another pair are to be apart
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
 SPLITS = ("train", "validation", "test")
@@ -147,7 +146,7 @@ class Labels:
         found = {}
         for name, (a, b, of) in self.pairs.items():
             predicted = torch.cosine_similarity(a @ weight, b @ weight).detach()
-            found[name] = {f"{at:g}": threshold_loss(of, predicted, at) for at in LABEL_AT}
+            found[name] = {f"{at:g}": runs.threshold_loss(of, predicted, at) for at in LABEL_AT}
         return found
 
 
@@ -191,7 +190,7 @@ class Texts:
         ends = np.cumsum([len(parts[name]) for name in SPLITS])
         self.rows = dict(zip(SPLITS, np.split(np.arange(len(self.every)), ends[:-1]), strict=True))
         self.kept = kept
-        self.teacher = Teacher(model, self.every, lambda *parts: self.state(*parts[1:]))
+        self.teacher = Teacher(model, self.every, lambda what, *_: self.state(what))
 
     def state(self, *parts: str) -> State:
         """A folder for what was computed."""
@@ -231,7 +230,7 @@ class Texts:
             return drawn
         first = contenders([CUT], [loss], PAIRS)[0]
         state = self.state("first", *map(str, (asked, asked.share, len(asked.drawn_at), seed)))
-        return with_false_matches(self.teacher, drawn, rows, first, asked.settings(seed), state)
+        return Lessons(self.teacher, asked.settings(seed)).with_false_matches(drawn, rows, first, state)
 
     @lru_cache(maxsize=2)  # noqa: B019
     def student(self, dimensions: int, share: float, layers: int | None) -> Embedder:
@@ -244,36 +243,33 @@ class Texts:
         """Train; the losses and decisions at each threshold, for dev and test."""
         pairs = self.pairs(asked, seed)
         student = self.student(asked.dimensions, asked.share, asked.layers).fresh()
-        train_student(student, self.teacher, pairs, contender, rate, asked.settings(seed), lambda: None)
-        both = scored(student, self.held_out)
+        Lessons(self.teacher, asked.settings(seed)).train(student, pairs, contender, rate, lambda: None)
+        both = runs.scored(student, self.held_out)
         found = measured(both)
         if contender.loss == COSENT:
             found["isotonic"] = measured(calibrated(both))
         return found
 
 
-def measured(both: dict[str, Scored]) -> Found:
+def measured(both: dict[str, Pairs]) -> Found:
     """Losses and decisions by threshold."""
     dev, test = both["validation"], both["test"]
     found: Found = {
-        name: {f"{at:g}": threshold_loss(of.gold, of.predicted, at) for at in AT}
+        name: {f"{at:g}": runs.threshold_loss(of.scores, of.predicted, at) for at in AT}
         for name, of in (("dev", dev), ("test", test))
     }
-    scores = dev.gold.astype(float), dev.predicted.astype(float)
+    scores = dev.scores.astype(float), dev.predicted.astype(float)
     own = choose_threshold(*scores, gold_at_least=CUT).value  # type: ignore[arg-type]
     for name, cut in (("f1", CUT), ("f1_own", own)):
-        found[name] = decisions(test.gold, test.predicted, CUT, cut)["f1"]
+        found[name] = decisions(test.scores, test.predicted, CUT, cut)["f1"]
     return found
 
 
-def calibrated(both: dict[str, Scored]) -> dict[str, Scored]:
+def calibrated(both: dict[str, Pairs]) -> dict[str, Pairs]:
     """Scores after an isotonic regression on the dev pairs."""
     dev = both["validation"]
-    fitted = IsotonicRegression(out_of_bounds="clip").fit(dev.predicted, dev.gold)
-    return {
-        name: Scored(of.left, of.right, of.gold, fitted.predict(of.predicted).astype(np.float32))
-        for name, of in both.items()
-    }
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(dev.predicted, dev.scores)
+    return {name: replace(of, predicted=fitted.predict(of.predicted).astype(np.float32)) for name, of in both.items()}
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -281,7 +277,13 @@ def calibrated(both: dict[str, Scored]) -> dict[str, Scored]:
 
 def family(name: str, at: float = CUT) -> list[Contender]:
     """A loss with its settings."""
-    return contenders([at], [name], PAIRS)
+
+    def contrastive(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Matches above the threshold, others below, by half a margin."""
+        sign = (target >= at).to(predicted.dtype) * 2 - 1
+        return (MARGIN / 2 - sign * (predicted - at)).relu().square().mean()
+
+    return [Contender(name, "", contrastive)] if name == CONTRASTIVE else contenders([at], [name], PAIRS)
 
 
 def mean_and_interval(values: Sequence[float], digits: int = 3) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,13 @@ import numpy as np
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of
-from selective_st.distillation.agreement import difference
-from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
-from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, states_of
-from selective_st.distillation.runs import all_runs, diagnosed, goodness, megabytes, speeds, with_false_matches
+from selective_st.distillation import runs
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.taught import Taught, taught_pairs
+from selective_st.distillation.teacher import Teacher, check_pairs, quantiles, states_of
 from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
-from selective_st.kept_runs import Run, best_of
+from selective_st.kept_runs import best_of
 from selective_st.output import Output, write_metrics
 
 __all__ = [
@@ -73,9 +72,7 @@ def distill(
         >>> distill("all-MiniLM-L6-v2", texts, [0.85], "student")["f1"]        # doctest: +SKIP
     """
     asked = DistillSettings(thresholds=thresholds, **settings)
-    reads = {
-        name: value for name, value in (("teacher", teacher), ("student", asked.student)) if isinstance(value, str)
-    }
+    reads = {"student": asked.student} | ({"teacher": teacher} if isinstance(teacher, str) else {})
     with Output(Path(output), "distill", reads, overwrite=overwrite) as place:
         model = SentenceTransformer(teacher) if isinstance(teacher, str) else teacher
         found = distill_into(place, model, texts, asked)
@@ -104,32 +101,31 @@ def distill_into(
     instance_of("distill", "teacher", model, (SentenceTransformer, CrossEncoder), mend)
     parts = split_texts(texts, settings.seed)
     every = [text for name in SPLITS for text in parts[name]]
-    state_of = states_of(place, model)
-    teacher = Teacher(model, every, state_of)
-    ends = np.cumsum([len(part) for part in parts.values()])
+    ends = np.cumsum([len(parts[name]) for name in SPLITS])
     rows = dict(zip(SPLITS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
-    rng = np.random.default_rng(settings.seed)
-    pairs = {"train": teacher.drawn(rows["train"], settings.thresholds, settings.pairs, rng)}
-    for name in SPLITS[1:]:
-        pairs[name] = teacher.held_out(rows[name], name, rng)
+    state_of = states_of(place, model)
+    teacher, rng = Teacher(model, every, state_of), np.random.default_rng(settings.seed)
+    # First what is learnt, and what is held out.
+    draw = partial(teacher.drawn, thresholds=settings.thresholds, of_each=settings.pairs, rng=rng)
+    pairs = {"train": draw(rows["train"]), **{name: teacher.held_out(rows[name], name, rng) for name in SPLITS[1:]}}
     check_pairs(pairs, settings.thresholds)
-    some = contenders(settings.thresholds, _losses(settings, teacher), settings.pairs)
-    diagnosis = None
+    lessons, diagnosis = runs.Lessons(teacher, settings), None
     if settings.diagnose:
-        alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
-        told = diagnosed(teacher, pairs["train"], alike, settings)
+        told = lessons.diagnosed(pairs["train"], draw(rows["validation"]))
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
+    # A first student's mistakes among the pairs, then the runs, of which the best is the student.
+    others = runs.OTHERS[: len(runs.OTHERS) - teacher.is_cross] if settings.compare else ()  # one has no embeddings
+    some = runs.contenders(settings.thresholds, [runs.OURS, *others], settings.pairs)
     of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
-    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[0], settings, of_first)
-    runs, kept = all_runs(teacher, pairs, some, settings, of_runs)
-    chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}
-    best = chosen[OURS]
-    if math.isinf(goodness(best)):
+    pairs["train"] = lessons.with_false_matches(pairs["train"], rows["train"], some[0], of_first)
+    done, kept = lessons.runs(pairs, some, of_runs)
+    chosen = {loss: best_of(of, runs.goodness)[0] for loss, of in done.items()}
+    best = chosen[runs.OURS]
+    if math.isinf(runs.goodness(best)):
         kept.forget(*kept.values())
         raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
-    student = SentenceTransformer(str(kept.model(best)), device="cpu")
-    cut = best.test["thresholds"][0]["cut"]
-    remember_threshold(student, ScoreThreshold(**cut))
+    student, at = SentenceTransformer(str(kept.model(best)), device="cpu"), best.test["thresholds"]
+    remember_threshold(student, ScoreThreshold(**at[0]["cut"]))
     student.save_pretrained(str(place.new))
     link = next(each.link for each in some if each.name == best.name)
     found = {
@@ -138,37 +134,22 @@ def distill_into(
         "pairs": {name: len(pairs[name].scores) for name in SPLITS},
         "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
         "teacher_scores": quantiles(pairs["test"].scores),
-        "student_threshold": cut["value"],
+        "student_threshold": at[0]["cut"]["value"],
         "chosen": {loss: {"loss": run.name, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
-        "test": {loss: _without_draws(run)["thresholds"] for loss, run in chosen.items()},
-        "f1_gained": {loss: _gained(best, run) for loss, run in chosen.items() if loss != OURS},
+        "test": {loss: run.test["thresholds"] for loss, run in chosen.items()},
+        "f1_gained": {loss: runs.gained(best, run) for loss, run in chosen.items() if loss != runs.OURS},
         "diagnosis": diagnosis,
         "runs": [
-            {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
-            | {"test": _without_draws(run)}
-            for of in runs.values()
+            {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval, "test": run.test}
+            for of in done.values()
             for run in of
         ],
         "unit": "pairs" if teacher.is_cross else "texts",
-        "per_second": speeds(teacher, student, parts["test"]),
-        "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
-        "f1": best.test["thresholds"][0]["at_own"]["f1"],
+        "per_second": runs.speeds(teacher, student, parts["test"]),
+        "megabytes": {
+            name: sum(each.nbytes for each in of.parameters()) / 1e6
+            for name, of in (("teacher", model), ("student", student))
+        },
+        "f1": at[0]["at_own"]["f1"],
     }
     return write_metrics(place.new, found)
-
-
-def _losses(settings: DistillSettings, teacher: Teacher) -> list[str]:
-    """Ours, and what it is compared with; a cross encoder has no embeddings to learn."""
-    others = [SQUARED, COSENT, KL, DECISIONS] if settings.compare else []
-    return [OURS, *others, *([EMBEDDINGS] if settings.compare and not teacher.is_cross else [])]
-
-
-def _gained(ours: Run, other: Run) -> list[dict[str, Any]]:
-    """How much better our F1 is than another's, at each threshold."""
-    both = zip(ours.test["thresholds"], other.test["thresholds"], strict=True)
-    return [{where: difference(*pair, where) for where in ("at_teachers", "at_own")} for pair in both]
-
-
-def _without_draws(run: Run) -> dict[str, Any]:
-    kept = [{name: x for name, x in at.items() if not name.endswith("_draws")} for at in run.test["thresholds"]]
-    return {"thresholds": kept}

@@ -45,13 +45,11 @@ class DistillSettings:
 
     def __post_init__(self) -> None:
         static = self.student == STATIC and self.layers is None
-        defaults = {
-            "epochs": 2 if static else 1,
-            "batch_size": 1024 if static else 32,
-            "learning_rates": _RATES[static] if self.compare else _RATES[static][-1:],
-        }
+        rates = _RATES[static] if self.compare else _RATES[static][-1:]
+        defaults = {"epochs": 2 if static else 1, "batch_size": 1024 if static else 32, "learning_rates": rates}
         for name, default in defaults.items():
-            object.__setattr__(self, name, default if getattr(self, name) is None else getattr(self, name))
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
         for name in ("dimensions", "pairs", "epochs", "batch_size"):
             whole_number("distill", name, getattr(self, name), least=1)
         found = list_of("distill", "thresholds", self.thresholds, "numbers", "[0.85]")

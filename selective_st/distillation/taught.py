@@ -12,7 +12,7 @@ from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of, whole_number
-from selective_st.distillation.pairs import Teacher, states_of
+from selective_st.distillation.teacher import Teacher, states_of
 from selective_st.distillation.texts import checked_texts
 from selective_st.errors import DataError
 from selective_st.evaluation import predict_scores
@@ -44,19 +44,19 @@ class Taught:
     weights: tuple[float, ...] = _WEIGHTS
 
     @property
+    def _what(self) -> str:
+        return f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher},"
+
+    @property
     def note(self) -> str:
         """What will be tried."""
         weights = ", ".join(f"{each:g}" for each in self.weights)
-        return (
-            f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher}, are learnt beside the "
-            f"labelled ones; the eval split chooses their weight from {weights}"
-        )
+        return f"{self._what} are learnt beside the labelled ones; the eval split chooses their weight from {weights}"
 
     def contenders(self, of: Contender) -> list[Contender]:
         """A loss with each weight of the teacher's scores."""
-        named = [", ".join(filter(None, [of.setting, f"teacher {each:g}"])) for each in self.weights]
-        both = zip(named, self.weights, strict=True)
-        return [replace(of, setting=name, teacher_weight=weight) for name, weight in both]
+        setting = f"{of.setting}, " if of.setting else ""
+        return [replace(of, setting=f"{setting}teacher {each:g}", teacher_weight=each) for each in self.weights]
 
     def laid_out(self, examples: Examples, loss: str, *, as_queries: bool) -> Taught:
         """The same in the columns of the examples, or raise if the loss or the model does not take such pairs."""
@@ -76,10 +76,7 @@ class Taught:
     def sentence(self, weight: float) -> str:
         """What has come of it."""
         came = f"they count {weight:g} times as much as those" if weight else "they lose against labels alone"
-        return (
-            f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher}, were tried beside the "
-            f"labelled pairs: by the eval split {came}"
-        )
+        return f"{self._what} were tried beside the labelled pairs: by the eval split {came}"
 
     def as_dict(self, weight: float) -> dict[str, Any]:
         """The figures, for JSON."""

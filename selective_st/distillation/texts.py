@@ -22,12 +22,7 @@ _FEWEST = 10  # texts of a split
 
 def checked_texts(owner: str, texts: Iterable[str]) -> list[str]:
     """The texts, or an error that names the argument."""
-    found = list_of(owner, "texts", texts, "texts", '["a text", "another"]')
-    if not all(isinstance(text, str) for text in found):
-        raise DataError(
-            f"{owner}: texts must hold texts, got {next(t for t in found if not isinstance(t, str))!r:.60}."
-        )
-    return found
+    return list_of(owner, "texts", texts, "texts", '["a text", "another"]', lambda text: isinstance(text, str))
 
 
 def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
@@ -56,11 +51,9 @@ def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
         share = int.from_bytes(digest.digest(), "big") / 2**64
         parts["train" if share >= 2 * _HELD_OUT else "validation" if share >= _HELD_OUT else "test"].append(text)
     if min(map(len, parts.values())) < _FEWEST:
-        alike = f" of {len(found):,}, the others being the same again or empty" if len(found) > len(different) else ""
         raise DataError(
-            f"distill: there {'is' if len(different) == 1 else 'are'} {len(different):,} different "
-            f"text{'s' * (len(different) != 1)}{alike}: too few to train, choose and report on texts of their own. "
-            "Give at least 200 different texts, better 10,000."
+            f"distill: {len(found):,} texts hold {len(different):,} different ones that are not empty: too few to "
+            "train, choose and report on texts of their own. Give at least 200 different texts, better 10,000."
         )
     return parts
 

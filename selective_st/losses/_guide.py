@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import at_least_single, dense, one_of, without_autocast
+from selective_st.functional._checks import one_of
+from selective_st.functional._common import at_least_single, dense, without_autocast
 from selective_st.functional._in_batch_common import FalseNegatives, Guidance
 from selective_st.losses._common import said
 

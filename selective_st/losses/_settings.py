@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from selective_st._validation import finite_number, whole_number
-from selective_st.functional import _common as functional
+from selective_st.functional import _checks as functional
 from selective_st.links import Link
 from selective_st.losses._common import said
 

@@ -6,11 +6,14 @@ or a reference, so they go to a `ReferenceTrainer`, which runs it.
 
 from __future__ import annotations
 
-from selective_st.transformers._common import probable_tokens
-from selective_st.transformers.causal import SelectiveCausalLMLoss
-from selective_st.transformers.distillation import SelectiveDistillationLoss
+from selective_st.transformers.losses import (
+    PreferenceCollator,
+    SelectiveCausalLMLoss,
+    SelectiveDistillationLoss,
+    SelectivePreferenceLoss,
+    probable_tokens,
+)
 from selective_st.transformers.output_layer import without_logits
-from selective_st.transformers.preference import PreferenceCollator, SelectivePreferenceLoss
 from selective_st.transformers.trainer import ReferenceTrainer
 
 __all__ = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,47 +43,41 @@ def without_logits(*models: nn.Module) -> Iterator[None]:
         raise ValueError("without_logits: give the model that is trained, got none. Write without_logits(model).")
     with ExitStack() as stack:
         for model in models:
-            stack.enter_context(_without_logits(model))
+            layer: Any = _output_layer(model)
+            before = vars(layer).get("forward")  # of a layer in another such block, or with a hook of accelerate
+            # Of this object: its parameters stay where they are, also those shared with others.
+            layer.forward = partial(_hidden_states, layer)
+            stack.callback(_put_back, layer, before)
         yield
 
 
-@contextmanager
-def _without_logits(model: nn.Module) -> Iterator[None]:
-    layer = _output_layer(model)
+def _hidden_states(layer: nn.Linear, hidden: Tensor) -> HiddenStates:
+    kind = hidden.device.type
+    if torch.is_autocast_enabled(kind):
+        hidden = hidden.to(torch.get_autocast_dtype(kind))  # as the layer itself would
+    return HiddenStates(hidden, layer.weight, layer.bias)
 
-    def forward(hidden: Tensor) -> HiddenStates:
-        kind = hidden.device.type
-        if torch.is_autocast_enabled(kind):
-            hidden = hidden.to(torch.get_autocast_dtype(kind))  # as the layer itself would
-        return HiddenStates(hidden, layer.weight, layer.bias)
 
-    patched, of_object = cast(Any, layer), vars(layer)
-    before = of_object.get("forward")  # of a layer that is in another such block, or has a hook of accelerate
-    patched.forward = forward  # of this object: its parameters stay where they are, also those shared with others
-    try:
-        yield
-    finally:
-        if before is None:
-            del patched.forward
-        else:
-            patched.forward = before
+def _put_back(layer: Any, before: Any) -> None:
+    if before is None:
+        del layer.forward
+    else:
+        layer.forward = before
 
 
 def _output_layer(model: nn.Module) -> nn.Linear:
-    owner = "without_logits"
     find = getattr(model, "get_output_embeddings", None)
-    layer = find() if callable(find) else None
+    layer, name = find() if callable(find) else None, type(model).__name__
     if type(layer) is not nn.Linear:
-        of_layer = "" if layer is None else f" with a {type(layer).__name__} there"
         raise TypeError(
-            f"{owner}: models must have a torch.nn.Linear as output layer, as those of AutoModelForCausalLM have, got "
-            f"{type(model).__name__}{of_layer}. Train it with its logits."
+            "without_logits: models must have a torch.nn.Linear as output layer, as those of AutoModelForCausalLM "
+            f"have, got {name} with {type(layer).__name__} there. Train it with its logits."
         )
-    config = getattr(model, "config", None)
-    changed = [name for name in _AFTER_IT if getattr(config, name, None) not in (None, 1, 1.0)]
+    settings = {setting: getattr(getattr(model, "config", None), setting, None) for setting in _AFTER_IT}
+    changed = [f"{setting}={value}" for setting, value in settings.items() if value not in (None, 1)]
     if changed:
         raise ValueError(
-            f"{owner}: the output layer's logits must be the model's, but {type(model).__name__} changes them "
-            f"({changed[0]}={getattr(config, changed[0])}). Train it with its logits."
+            f"without_logits: the output layer's logits must be the model's, but {name} changes them "
+            f"({', '.join(changed)}). Train it with its logits."
         )
     return layer

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
-from selective_st.transformers._common import ReferenceLoss
+from selective_st._validation import instance_of
+from selective_st.transformers.losses import SelectiveDistillationLoss, SelectivePreferenceLoss
 
 
 class ReferenceTrainer(Trainer):
@@ -55,28 +55,20 @@ class ReferenceTrainer(Trainer):
     def __init__(self, *args: Any, reference_model: nn.Module | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         owner = type(self).__name__
-        if not isinstance(self.compute_loss_func, ReferenceLoss):
-            raise TypeError(
-                f"{owner}: compute_loss_func must be a SelectiveDistillationLoss or SelectivePreferenceLoss, got "
-                f"{self.compute_loss_func!r}. Other losses go to the Trainer of transformers."
-            )
-        if reference_model is not None and not isinstance(reference_model, nn.Module):
-            raise TypeError(f"{owner}: reference_model must be a model, got {type(reference_model).__name__}.")
-        if reference_model is not None and reference_model is self.accelerator.unwrap_model(self.model):
+        mend = "Other losses go to the Trainer of transformers."
+        losses = (SelectiveDistillationLoss, SelectivePreferenceLoss)
+        instance_of(owner, "compute_loss_func", self.compute_loss_func, losses, mend)
+        mend = "Load it: AutoModelForCausalLM.from_pretrained(...)."
+        instance_of(owner, "reference_model", reference_model, (nn.Module, type(None)), mend)
+        trained = {id(each) for each in cast(nn.Module, self.model).parameters() if each.requires_grad}
+        theirs = [] if reference_model is None else reference_model.named_parameters()
+        shared = [name for name, parameter in theirs if id(parameter) in trained]
+        if shared:
             raise ValueError(
-                f"{owner}: reference_model must not be the model to be trained, from which nothing could be learned. "
-                "Use copy.deepcopy(model), or load it twice."
+                f"{owner}: reference_model must be another model than the one to be trained and share no parameters "
+                f"with it, but shares {len(shared)}, such as {shared[0]}, and would change with it. (Adapters are put "
+                "into the model they are made for.) Use copy.deepcopy(model) before, or load it twice."
             )
-        if reference_model is not None:
-            model = cast(nn.Module, self.model)
-            trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-            shared = [name for name, parameter in reference_model.named_parameters() if id(parameter) in trained]
-            if shared:
-                raise ValueError(
-                    f"{owner}: reference_model must not share parameters with the model to be trained, but it shares "
-                    f"{len(shared)}, such as {shared[0]}, and would change with it. (Adapters are put into the model "
-                    "they are made for.) Use copy.deepcopy(model) before, or load it twice."
-                )
         if self.args.n_gpu > 1:
             raise ValueError(
                 f"{owner}: several GPUs need a process each. Start the script by torchrun or accelerate launch, or "
@@ -148,16 +140,18 @@ class ReferenceTrainer(Trainer):
         if self.reference_model is not None:
             with torch.no_grad():
                 return self._loss.of_reference(self.reference_model(**inputs), labels)
-        adapters_off = _adapters_off(self.accelerator.unwrap_model(model))
-        if adapters_off is None:
-            return None
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.no_grad(), adapters_off:
-                return self._loss.of_reference(model(**inputs), labels)
-        finally:
-            model.train(was_training)
+        own: Any = self.accelerator.unwrap_model(model)
+        with ExitStack() as stack, torch.no_grad():
+            if callable(getattr(own, "disable_adapter", None)):  # of PEFT
+                stack.enter_context(own.disable_adapter())
+            elif getattr(own, "_hf_peft_config_loaded", False):  # a model of transformers that has loaded some
+                own.disable_adapters()
+                stack.callback(own.enable_adapters)
+            else:
+                return None
+            stack.callback(model.train, model.training)
+            model.eval()
+            return self._loss.of_reference(model(**inputs), labels)
 
     def _note(self, in_training: bool, values: dict[str, Tensor]) -> None:
         noted = self._reported[in_training]
@@ -188,49 +182,22 @@ class ReferenceTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     @override
-    def evaluation_loop(
-        self,
-        dataloader: DataLoader[Any],
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate or predict, with the means of what the loss has reported among the metrics.
 
         Args:
-            dataloader: As for `Trainer`.
-            description: As for `Trainer`.
-            prediction_loss_only: As for `Trainer`.
-            ignore_keys: As for `Trainer`.
-            metric_key_prefix: As for `Trainer`.
+            *args: As for `Trainer`.
+            **kwargs: As for `Trainer`.
 
         Returns:
             As for `Trainer`.
         """
         self._reported[False].clear()
-        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        means = {f"{metric_key_prefix}_{name}": mean for name, mean in self._means(False).items()}
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        means = {f"{prefix}_{name}": mean for name, mean in self._means(False).items()}
         return output._replace(metrics=(output.metrics or {}) | means)
 
     @property
-    def _loss(self) -> ReferenceLoss:
-        return cast(ReferenceLoss, self.compute_loss_func)
-
-
-def _adapters_off(model: nn.Module) -> AbstractContextManager[Any] | None:
-    """A context in which a model's adapters do nothing; None if it has none."""
-    if callable(getattr(model, "disable_adapter", None)):  # of PEFT
-        return cast(AbstractContextManager[Any], cast(Any, model).disable_adapter())
-    if getattr(model, "_hf_peft_config_loaded", False):  # a model of transformers that has loaded some
-        return _disabled(cast(Any, model))
-    return None
-
-
-@contextmanager
-def _disabled(model: Any) -> Iterator[None]:
-    model.disable_adapters()
-    try:
-        yield
-    finally:
-        model.enable_adapters()
+    def _loss(self) -> SelectiveDistillationLoss | SelectivePreferenceLoss:
+        return cast(Any, self.compute_loss_func)  # type: ignore[no-any-return]
