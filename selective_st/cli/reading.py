@@ -224,7 +224,7 @@ class Source:
         """
         found = None if self.unclear else suggestions_for(self.dataset, focus, model_type)
         if not found or found.format != self.format:  # the options may say more than the data
-            found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset, focus)
+            found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset)
         return found
 
 

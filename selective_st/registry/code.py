@@ -46,13 +46,6 @@ class Expression:
     def __str__(self) -> str:
         return self.code
 
-    @property
-    def call(self) -> tuple[str, dict[str, str]]:
-        """The name of what is called and its keyword arguments as code."""
-        node = _parsed(self.code)
-        assert isinstance(node, ast.Call)
-        return ast.unparse(node.func), {str(each.arg): ast.unparse(each.value) for each in node.keywords}
-
     def value(self, names: Mapping[str, Any]) -> Any:
         """What it comes to.
 
@@ -167,11 +160,6 @@ def sorted_imports(imports: Iterable[str]) -> list[str]:
         line, *others = f"from {module} import {', '.join(sorted(found))}", *(f"    {name}," for name in sorted(found))
         lines += [line] if len(line) <= _WIDTH else [f"from {module} import (", *others, ")"]
     return lines
-
-
-def lines_of_steps(steps: Sequence[Step]) -> list[str]:
-    """The imports of steps and their lines."""
-    return [*sorted_imports(step.import_line for step in steps if step.import_line), *step_lines(steps)]
 
 
 def step_lines(steps: Sequence[Step]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -163,13 +162,15 @@ class Suggestion:
             DataError: If an argument cannot be made, such as the number of classes without the dataset.
             ImportError: If the installed version does not have the loss.
         """
-        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
+        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known), **given}
         for line in self.setup:
             name, _, code = line.partition(" = ")
             # What is known is of the rows that were looked at; the dataset has them all.
             if name not in given and (name not in names or dataset is not None):
                 names[name] = self._value(code, names)
-        built: nn.Module = self._made(self.expression, names, given)
+        arguments = dict(self.arguments)
+        own, asked = (call_of(self.loss, each) for each in (arguments, arguments | {name: name for name in given}))
+        built: nn.Module = self._value(self.expression.replace(own, asked), names)
         return built
 
     def as_code(self, code: str) -> Expression:
@@ -191,17 +192,6 @@ class Suggestion:
                 f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
             ) from None
 
-    def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-        """The loss, with given arguments instead of its own, also within a wrapper."""
-        name, arguments = self.as_code(expression).call
-        given_here = given if name == self.loss else {}
-        values = {
-            key: self._made(code, names, given) if key == "loss" and name != self.loss else self._value(code, names)
-            for key, code in arguments.items()
-            if key not in given_here
-        }
-        return self._value(name, names)(names["model"], **values, **given_here)
-
 
 class Suggestions(list[Suggestion]):
     """The losses for the data, the best first, and what else can be done.
@@ -213,6 +203,7 @@ class Suggestions(list[Suggestion]):
         model_type: Which models.
         named: What `of` finds by its name besides: losses for the readings of data that are unclear.
         choice: The loss that was chosen of them, with the steps that lay the data out for it, and why.
+        focus: Which scores matter.
 
     Attributes:
         format: The format of the data.
@@ -220,6 +211,7 @@ class Suggestions(list[Suggestion]):
         model_type: Which models.
         named: What `of` finds by its name besides.
         choice: The loss that was chosen of them, and why; None where the rows were not looked at.
+        focus: Which scores matter, as code; None for each loss's own link.
     """
 
     def __init__(
@@ -230,9 +222,10 @@ class Suggestions(list[Suggestion]):
         model_type: ModelType = "SentenceTransformer",
         named: Sequence[Suggestion] = (),
         choice: tuple[Suggestion, str] | None = None,
+        focus: Chosen | None = None,
     ) -> None:
         super().__init__(found)
-        self.format, self.model_type, self.choice = data_format, model_type, choice
+        self.format, self.model_type, self.choice, self.focus = data_format, model_type, choice, focus
         self.conversions, self.named = tuple(conversions), tuple(named)
 
     def of(self, loss: str | None = None) -> Suggestion:
@@ -304,19 +297,16 @@ def _unsuited(found: Suggestions, name: Any) -> str:
 def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
     """The losses for a format, in the order of the catalog; `view` is the data as far as they are read, if at all."""
     opened = conversions.conversions_of(form, view, model_type)
-    if conversions.identifiers_of(form):  # no loss learns from IDs
-        return Suggestions([], form, opened, model_type)
-    if form.certainty != "unclear":
-        return Suggestions(_once(form, view, focus, model_type), form, opened, model_type)
-    readings = [
-        in_layout(form, each.shape, each.label, steps=each.needs, inputs=each.inputs, label_column=each.label_column)
-        for each in form.readings
-        if each.shape is not None and each.label is not None
-    ]
+    if form.certainty != "unclear" or conversions.identifiers_of(form):  # no loss learns from IDs
+        found = [] if conversions.identifiers_of(form) else _once(form, view, focus, model_type)
+        return Suggestions(found, form, opened, model_type, focus=focus)
     named: dict[str, Suggestion] = {}  # each where it comes first
-    for found in itertools.chain.from_iterable(_once(reading, view, focus, model_type) for reading in readings):
-        named.setdefault(found.loss, found)
-    return Suggestions([], form, (), model_type, list(named.values()))
+    for way in form.readings:
+        if way.shape and way.label:
+            told = {"steps": way.needs, "inputs": way.inputs, "label_column": way.label_column}
+            for each in _once(in_layout(form, way.shape, way.label, **told), view, focus, model_type):
+                named.setdefault(each.loss, each)
+    return Suggestions([], form, (), model_type, list(named.values()), focus=focus)
 
 
 def in_layout(form: DataFormat, shape: Shape, label: LabelKind, *, pairs: str = "", **changes: Any) -> DataFormat:

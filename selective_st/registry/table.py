@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -149,15 +149,8 @@ class Table:
 
 def present(values: Iterable[Any]) -> list[Any]:
     """The values that are there: no None, no NaN, no text without a character to read."""
-    return [
-        value
-        for value in values
-        if not (
-            value is None
-            or (isinstance(value, float) and math.isnan(value))
-            or (value.__class__ is str and not value.strip())
-        )
-    ]
+    known = [value for value in values if value is not None and not (isinstance(value, float) and math.isnan(value))]
+    return [value for value in known if value.__class__ is not str or value.strip()]
 
 
 def tables(data: object) -> list[Table]:
@@ -227,18 +220,17 @@ def to_dataset(data: Any) -> Any:
         >>> to_dataset([{"a": "x", "b": "y"}, {"a": "z", "b": "w"}]).column_names
         ['a', 'b']
     """
-    from datasets import IterableDataset
+    from datasets import Dataset, IterableDataset
 
     found = _as_dataset(data)
     if isinstance(found, IterableDataset):
-        return _from_rows("The stream", list(found), found.features)
-    return _from_rows("The dataset", list(found)) if found.format["type"] == "custom" else found
+        return _made("The stream", Dataset.from_list, list(found), features=found.features)
+    return _made("The dataset", Dataset.from_list, list(found)) if found.format["type"] == "custom" else found
 
 
 def _as_dataset(data: Any) -> Any:
     """A Dataset or a stream of whatever holds data."""
     import pandas as pd
-    import pyarrow as pa
     from datasets import Dataset, IterableDataset
 
     if isinstance(data, IterableDataset):
@@ -247,26 +239,18 @@ def _as_dataset(data: Any) -> Any:
         return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
         if isinstance(values, (str, Mapping, Set, pd.DataFrame)):  # whose items are no rows, or in no order
-            got = f"the text {values!r:.60}" if isinstance(values, str) else f"a {type(values).__name__}"
-            of_frames = " a Dataset.from_pandas(frame) of each frame" if isinstance(values, pd.DataFrame) else " a list"
-            raise TypeError(f"data must hold a list in each column, got {got} in {name!r}. Write{of_frames}.")
-    try:
-        if isinstance(data, pd.DataFrame):
-            return Dataset.from_pandas(data, preserve_index=False)
-        if isinstance(data, Mapping):
-            return Dataset.from_dict(dict(data))
-        if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
-            every = dict.fromkeys(itertools.chain.from_iterable(data))  # those of the first row would be taken alone
-            return Dataset.from_list([dict.fromkeys(every) | dict(row) for row in data])
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError(
-            f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
-            "values as the others."
-        ) from error
-    if isinstance(data, list):
-        what = f"a list of {type(data[0]).__name__}" if data else "an empty list"
-    else:
-        what = type(data).__name__
+            raise TypeError(
+                f"data must hold a list in each column, got {type(values).__name__} in {name!r}. Write a list, or a "
+                "dataset of each name: Dataset.from_pandas(frame)."
+            )
+    if isinstance(data, pd.DataFrame):
+        return _made("The data", Dataset.from_pandas, data, preserve_index=False)
+    if isinstance(data, Mapping):
+        return _made("The data", Dataset.from_dict, dict(data))
+    if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
+        every = dict.fromkeys(itertools.chain.from_iterable(data))  # those of the first row would be taken alone
+        return _made("The data", Dataset.from_list, [dict.fromkeys(every) | dict(row) for row in data])
+    what = f"a list of {type(data[0]).__name__}" if isinstance(data, list) and data else type(data).__name__
     raise TypeError(
         f"data must be a Dataset, IterableDataset, DatasetDict, dict of columns, list of dicts or pandas DataFrame; "
         f"got {what}. Read a file with selective_st.data.read_table(path)."
@@ -283,21 +267,19 @@ def _table(data: Any, name: str | None) -> Table:
     has_transform = not is_stream and dataset.format["type"] == "custom"
     has_features = dataset.column_names is not None
     rows = None if is_stream else len(dataset)
-    found: list[dict[str, Any]] = []
+    features = None
     if is_stream:
         found = list(itertools.islice(dataset, SAMPLE_ROWS))
         sampled = list(range(len(found)))
+        # Streams that know their features keep them: the names of classes, above all.
+        features = dataset.features if found and list(dataset.features or ()) == list(found[0]) else None
     else:
         sampled = _sample(len(dataset), TRANSFORM_ROWS if has_transform else SAMPLE_ROWS)
+        found = [dataset[row] for row in sampled] if has_transform else []
     if is_stream or has_transform:
-        found = found or [dataset[row] for row in sampled]
-        columns = list(found[0]) if found else []
-        # Streams that know their features keep them: the names of classes, above all.
-        known = dataset.features if is_stream and list(dataset.features or ()) == columns else None
-        dataset = _from_rows(label, found, known)
-    else:
-        dataset = dataset.with_format(None)
-        columns = dataset.column_names
+        dataset = _made(label, Dataset.from_list, found, features=features)
+    dataset = dataset.with_format(None)
+    columns = dataset.column_names
     if not len(dataset) or not columns:
         raise DataError(f"{label} has no {'rows' if columns else 'columns'}. There is nothing to look at.")
     plain = dataset if len(dataset) == len(sampled) else dataset.select(sampled)
@@ -310,14 +292,16 @@ def _table(data: Any, name: str | None) -> Table:
     )
 
 
-def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) -> Any:
+def _made(label: str, make: Callable[..., Dataset], *rows: Any, **options: Any) -> Dataset:
     import pyarrow as pa
-    from datasets import Dataset
 
     try:
-        return Dataset.from_list(found, features=features)
+        return make(*rows, **options)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
+        raise DataError(
+            f"{label} could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
+            "values as the others."
+        ) from error
 
 
 def _storage_order(dataset: Dataset) -> NDArray[np.int64] | None:
