@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from selective_st.catalog import SAID
 from selective_st.registry import names
-from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata, is_missing
+from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata
 from selective_st.registry.names import Role, roles_of
 from selective_st.registry.reading import Reading, listed
+from selective_st.registry.table import present
 
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
 _INPUTS: tuple[ColumnKind, ...] = ("text", "texts", "media")
@@ -81,10 +82,9 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
     longer = [column for column in sentences if column.looks != "short"] or sentences
     roles = roles_of([column.name for column in texts])
-    kinds = {roles.get(column.name) for column in sentences}
-    alone = len(longer) if not {"anchor", "positive"} <= kinds else 0  # a pair without its label
+    is_pair = {"anchor", "positive"} <= {roles.get(column.name) for column in sentences}
     are_premises = names.are_premises([column.name for column in sentences])
-    alone = 2 if are_premises else alone  # which is nothing without
+    alone = 2 if are_premises else 0 if is_pair else len(longer)  # a pair is one without its label, premises are not
     candidates = [column for column in columns if column is not taken and _may_be_label(column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
@@ -99,12 +99,9 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     named = [column for column in named if "gold" in column.words] or named
     if taken is not None:
         reading.label_column = taken
-        _compare(reading, taken, named)
+        _compare(reading, taken, _without_repeats(reading, taken, named))
         return
-    repeats = _repeats(named[0], named[1:]) if named else {}
-    if len(repeats) == len(named) - 1:
-        _tell_repeats(reading, named[0], repeats)
-        named = named[:1]
+    named = [*named[:1], *_without_repeats(reading, named[0], named[1:])] if named else []
     floats = [column for column in candidates if column.kind == "float"]
     if len(named) == 1 and named[0].kind == "float" and len(floats) > 1 and len(named[0].words) > 1:
         named = floats  # several metrics of a row
@@ -115,8 +112,9 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     elif candidates:
         reading.label_column = found = candidates[0]
         reading.doubt(f"{found} is taken for the label, which a trainer knows only if it is called label or score")
-        if not _is_told(found, alone, are_premises):
-            _doubt_label(reading, found, len(longer))
+        if not _is_told(found, alone, are_premises) and (doubt := _doubt(found, len(longer))):
+            reading.unclear(f"{found} {doubt}")
+            reading.without_label = True
     else:
         groups = [column for column in columns if column.kind == "id" and "group" in column.tags]
         if len(sentences) == 1 and groups:
@@ -124,32 +122,26 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
             reading.label_rivals = (groups[0],)
 
 
-def _doubt_label(reading: Reading, found: Column, longer: int) -> None:
+def _doubt(found: Column, longer: int) -> str:
     """What speaks against a column as label that does not say to be it."""
-    is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
     if not _is_plausible(found) or "fit" in found.tags:
-        doubt = "holds numbers, but neither its name nor its values are those of labels"
-    elif found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded):
-        doubt = "may be a label, or something else that is known of a row: its name is neither"
-    else:
-        return
-    reading.unclear(f"{found} {doubt}")
-    reading.without_label = True
+        return "holds numbers, but neither its name nor its values are those of labels"
+    is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
+    is_asked = found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded)
+    return "may be a label, or something else that is known of a row: its name is neither" if is_asked else ""
 
 
 def _judgements(columns: Sequence[Column]) -> list[Column]:
     """What each of several people said of a row, or how many said what: of these a label is to be made."""
-    found = [column for column in columns if column.kind in _NUMERIC[:4] and "named judgement" in column.tags]
-    few = [column for column in found if _is_plausible(column)]
+    said = [column for column in columns if column.kind in _NUMERIC[:4] and "named judgement" in column.tags]
+    few = [column for column in said if _is_plausible(column)]
     return few if len(few) > 1 else []
 
 
 def _is_told(column: Column, alone: int, are_premises: bool) -> bool:
     """Whether the name of a column says that it is the label, or its values do."""
     values = list(column.classes) or list(map(str, column.known))
-    if column.hint or "unnamed" in column.tags or _is_class_of_text(column, alone):
-        return True
-    if names.is_flag(column.name, values):
+    if column.hint or "unnamed" in column.tags or _is_class_of_text(column, alone) or names.is_flag(column.name, values):
         return True
     words = column.looks == "category" or column.kind == "class label"
     return words and (names.are_yes_and_no(values) or names.are_relation_values(values) or are_premises)
@@ -162,37 +154,30 @@ def _are_of_sides(named: Sequence[Column]) -> bool:
 
 
 def _compare(reading: Reading, taken: Column, others: Sequence[Column]) -> None:
-    """Look whether further columns named as labels say the same as what the trainer takes."""
-    repeats = _repeats(taken, others)
-    _tell_repeats(reading, taken, repeats)
-    rest = _without(others, repeats)
-    votes = [other for other in rest if names.stem_of(other.name)[0] == names.key_of(taken.name)]
+    """Tell which further columns may be the label beside what the trainer takes."""
+    votes = [other for other in others if names.stem_of(other.name)[0] == names.key_of(taken.name)]
     for vote in votes:
         reading.doubt(f"{vote} seems to be what one of several people said: {taken} is what holds")
-    rivals = _without(rest, votes)
+    rivals = _without(others, votes)
     for rival in rivals:
         reading.unclear(f"{taken}, which the trainer takes, and {rival} both look like the label: keep one")
     reading.label_rivals = (taken, *rivals) if rivals else ()
 
 
-def _repeats(label: Column, others: Sequence[Column]) -> dict[Column, dict[float, str]]:
-    """The columns that say the same as the label, and what its numbers are in their words."""
-    found = ((other, _same_label(label, other)) for other in others)
-    return {other: words for other, words in found if words is not None}
-
-
-def _tell_repeats(reading: Reading, label: Column, repeats: Mapping[Column, dict[float, str]]) -> None:
+def _without_repeats(reading: Reading, label: Column, others: Sequence[Column]) -> list[Column]:
+    """The columns that do not say the same as the label; those that do may tell what its numbers are in words."""
+    repeats = {other: words for other in others if (words := _same_label(label, other)) is not None}
     for other, words in repeats.items():
         reading.because(f"{other} holds the labels of {label} again")
         reading.label_words = reading.label_words or words
+    return _without(others, repeats)
 
 
 def _same_label(label: Column, other: Column) -> dict[float, str] | None:
     """What the labels are in another column's words, if it has one value for each of the label's; else None."""
     if other.kind not in ("text", "integer", "float", "boolean", "class label"):
         return None
-    rows = zip(label.cells, other.cells, strict=True)
-    known = [(first, second) for first, second in rows if not is_missing(first) and not is_missing(second)]
+    known = [row for row in zip(label.cells, other.cells, strict=True) if len(present(row)) == 2]
     pairs = {(str(first), str(second)): (first, second) for first, second in known}
     sides = [len(set(side)) for side in zip(*pairs, strict=True)]
     again = sides == [len(pairs)] * 2 and 2 * len(pairs) <= len(known)
@@ -395,16 +380,16 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
 
 
 def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
-    rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}
-    if all(column.name in roles for column in inputs):
-        return sorted(inputs, key=lambda column: (rank[roles[column.name]], names.stem_of(column.name)[1] or 0))
     own = [column.name for column in inputs]
-    if names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags):
+    are_known = all(name in roles for name in own)
+    if not are_known and (names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags)):
         return inputs[::-1]
-    # What is not named an anchor comes after it; lists come last.
-    has_anchor = "anchor" in roles.values()
 
-    def place(column: Column) -> tuple[int, bool]:
-        return rank[roles.get(column.name, "positive")] if has_anchor else 0, column.kind in ("texts", "ids")
+    def place(column: Column) -> tuple[int, int]:
+        rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}[roles.get(column.name, "positive")]
+        if are_known:
+            return rank, names.stem_of(column.name)[1] or 0
+        # What is not named an anchor comes after it; lists come last.
+        return rank if "anchor" in roles.values() else 0, column.kind in ("texts", "ids")
 
     return sorted(inputs, key=place)
