@@ -254,7 +254,7 @@ def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: boo
     """Whether numbers count the rows, or are so many different ones that they name them."""
     if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
         return False
-    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if not is_missing(value)]
+    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if present([value])]
     steps = {value - row for value, row in zip(values, rows, strict=True)}
     return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
 
@@ -269,8 +269,8 @@ def _kind_of_lists(name: str, values: list[list[Any]]) -> ColumnKind:
         return "texts"
     if all(isinstance(item, (bool, int, float)) for item in items):
         return "other" if any(map(math.isinf, items)) else "numbers"
-    nested = all(isinstance(item, list) for item in items)
-    return "number lists" if nested and all(_is_number(x) and not math.isinf(x) for y in items for x in y) else "other"
+    numbers = [number for item in items for number in (item if isinstance(item, list) else [None])]
+    return "number lists" if all(type(each) in (int, float) and not math.isinf(each) for each in numbers) else "other"
 
 
 @dataclass(frozen=True)
@@ -342,15 +342,6 @@ def _kind_of(values: Sequence[Any]) -> str:
     kinds = {str: "texts", bool: "truth values", int: "numbers", float: "numbers", list: "lists", dict: "objects"}
     found = {kinds.get(type(value), "other values") for value in values}
     return found.pop() if len(found) == 1 else "nothing" if not found else "other values"
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or a text without a character to read."""
-    return not present([value])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_by_modality(value: Any) -> bool:

@@ -18,7 +18,7 @@ from selective_st.registry import names
 from selective_st.registry.columns import Column, are_class_names, are_whole, but_for_few, usual_scale
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step
-from selective_st.written import Written, are_plain, read_written
+from selective_st.written import are_plain, read_written
 
 _SHOWN = 3  # words among numbers
 _LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
@@ -95,18 +95,15 @@ def speak_for_themselves(values: Collection[str]) -> bool:
 
 def read_label(reading: Reading, column: Column) -> None:
     """The label of inputs that stand in columns of their own."""
+    of_lists = {"numbers": _read_number_list, "number lists": _read_matrix}
+    readers = of_lists | dict.fromkeys(("integer", "float", "boolean"), _read_number)
     if column.kind in ("text", "class label"):
         _read_names(reading, column)
         return
-    if column.kind == "numbers":
-        _read_number_list(reading, column)
-    elif column.kind == "number lists":
-        _read_matrix(reading, column)
-    elif column.kind in ("integer", "float", "boolean"):
-        _read_number(reading, column)
-    else:
+    if column.kind not in readers:
         reading.unclear(f"of {column} no label can be made as it is")
         return
+    readers[column.kind](reading, column)
     _check_order(reading)
     # Numbers that the trainer cannot take as they are.
     written = column.kind == "float" or column.stored_as_text
@@ -114,14 +111,13 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
-    if column.kind not in ("numbers", "number lists"):
+    if column.kind not in of_lists:
         _scale(reading, column.numbers)
 
 
 def _check_order(reading: Reading) -> None:
     """Numbers that belong to inputs one by one would not change places with them."""
-    first = 0 if reading.label == "embeddings" else 1
-    wanted = reading.input_names[first:]
+    wanted = reading.input_names[reading.label != "embeddings" :]
     present = [column.name for column in reading.columns if column.name in wanted]
     if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
         reading.unclear(
@@ -135,12 +131,9 @@ def _check_order(reading: Reading) -> None:
 
 def _read_number(reading: Reading, column: Column) -> None:
     reading.label_values = column.ends
-    if reading.shape == "single":
-        _read_number_of_one(reading, column)
-    elif reading.shape == "pair":
-        _read_number_of_pair(reading, column)
-    elif reading.shape == "triplet":
-        _read_number_of_triplet(reading, column)
+    readers = {"single": _read_number_of_one, "pair": _read_number_of_pair, "triplet": _read_number_of_triplet}
+    if reading.shape in readers:
+        readers[reading.shape](reading, column)
     else:
         reading.unclear(f"{len(reading.inputs)} inputs have one number, {column}: no loss takes that")
         reading.or_pairs("similarity")
@@ -160,7 +153,7 @@ def _read_number_of_one(reading: Reading, column: Column) -> None:
 def _read_number_of_pair(reading: Reading, column: Column) -> None:
     if reading.label_words.keys() == {0.0, 1.0}:
         reading.because(f"another column has words for {column}: {reading.label_words}")
-        _read_classes(reading, [reading.label_words[0.0], reading.label_words[1.0]])
+        _read_classes(reading, [reading.label_words[number] for number in (0.0, 1.0)])
     elif column.distinct in ({0}, {1}) and column.hint != "binary":
         reading.unclear(f"all labels are {column.ends[0]:g}: they could be of any kind")
         reading.alternatives = []
@@ -221,8 +214,8 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
     kinds = [roles[name] for name in reading.input_names if name in roles]
     stems = {names.stem_of(name)[0] for name in reading.input_names[1:]}
     named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
-    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1
-    if not named and not (documents and column.ends[0] < 0):
+    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
+    if not named and not documents:
         reading.unclear(
             "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
             "margin, or the similarity of two of them?",
@@ -244,7 +237,7 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
 
 def _read_names(reading: Reading, column: Column) -> None:
     """The names of a ClassLabel, or texts that are names."""
-    is_text = column.kind == "text"
+    is_text, is_pair = column.kind == "text", reading.shape == "pair"
     if not is_text:
         reading.label_values = column.ends
     if reading.shape in ("triplet", "n-tuple"):
@@ -252,13 +245,12 @@ def _read_names(reading: Reading, column: Column) -> None:
         reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
         return
     found = sorted(set(column.known)) if is_text else list(column.classes)
-    is_pair = reading.shape == "pair"
     if len(found) == 1:
         reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
         reading.without_label = is_pair
         return
     signs = signs_of(column) if is_text and is_pair else None
-    if is_text and signs is None and _are_no_classes(reading, column, found):
+    if is_text and signs is None and _are_no_classes(reading, column):
         return
     what = "holds the names" if is_text else "is a ClassLabel:"
     reading.because(f"{column} {what} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
@@ -275,12 +267,17 @@ def _read_names(reading: Reading, column: Column) -> None:
         reading.doubt("the label -1 stands for rows without a class: remove them")
 
 
-def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> bool:
+def _are_no_classes(reading: Reading, column: Column) -> bool:
     """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
     said, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
     if said.kind == "numbers" and (is_pair or not are_names):
-        _read_numbers_among_words(reading, column, said)
+        others = ", ".join(map(repr, said.others[:_SHOWN]))
+        but = f", but {others} too: leave out these rows" if others else ""
+        reading.unclear(f"{column} holds numbers written as text{but}")
+        mapping = (("mapping", dict.fromkeys(said.others)),) if others else ()
+        reading.needed.append(Step("labels_to_float", (column.name,), mapping))
+        reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
     elif said.kind == "grades" and is_pair and len(said.values) > 2 and column.hint != "class":
@@ -289,18 +286,6 @@ def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> b
     else:
         return False
     return True
-
-
-def _read_numbers_among_words(reading: Reading, column: Column, said: Written) -> None:
-    """Numbers as people write them, and a few words, whose rows are to be left out."""
-    others = ", ".join(map(repr, said.others[:_SHOWN]))
-    reading.unclear(
-        f"{column} holds numbers written as text" + (f", but {others} too: leave out these rows" * bool(others))
-    )
-    mapping = (("mapping", dict.fromkeys(said.others)),) if said.others else ()
-    reading.needed.append(Step("labels_to_float", (column.name,), mapping))
-    if said.others:
-        reading.needed.append(Step("remove_empty_rows", ((column.name,),)))
 
 
 def _read_classes(reading: Reading, found: Sequence[str]) -> None:
@@ -322,19 +307,15 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
 
 
 def _read_number_list(reading: Reading, column: Column) -> None:
-    lengths = set(map(len, column.known))
-    if not column.numbers:
-        reading.unclear(f"the lists in {column} hold no numbers")
-        return
-    reading.label_values = column.ends
+    lengths = lengths_of(reading, column)
     if len(lengths) > 1:
         reading.unclear(
             f"the lists in {column} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
             "texts and the labels with NaN, or cut them to one length"
         )
+    if len(lengths) != 1:
         return
-    length = reading.label_length = lengths.pop()
-    documents = len(reading.inputs) - 1
+    length, documents = lengths.pop(), len(reading.inputs) - 1
     if documents >= 2 and length == documents:
         read_scores(reading, column.numbers)
         _or_embedding(reading, length)
@@ -356,6 +337,16 @@ def _read_number_list(reading: Reading, column: Column) -> None:
         _read_embedding(reading, column, length)
 
 
+def lengths_of(reading: Reading, column: Column) -> set[int]:
+    """How many numbers the lists of a label hold; none where they hold none."""
+    if not column.numbers:
+        reading.unclear(f"the lists in {column} hold no numbers")
+        return set()
+    reading.label_values, lengths = column.ends, set(map(len, column.known))
+    reading.label_length = min(lengths) if len(lengths) == 1 else None
+    return lengths
+
+
 def _or_embedding(reading: Reading, length: int) -> None:
     if length >= _EMBEDDING_LENGTH:
         reading.doubt("a list of that length could also be an embedding", "embedding")
@@ -365,9 +356,8 @@ def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
     count = reading.label_length if reading.label_length is not None else "as many"
     reading.because(f"each row has {count} number(s) for its documents, one for each")
-    is_binary = set(numbers) <= {0, 1}
-    reading.label = "binary list" if is_binary else "scores"
-    if is_binary:
+    reading.label = "binary list" if set(numbers) <= {0, 1} else "scores"
+    if reading.label == "binary list":
         reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
     elif are_whole(numbers):
         reading.doubt("the scores are whole numbers: grades")

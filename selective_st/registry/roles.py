@@ -57,8 +57,6 @@ def _why_aside(column: Column) -> str:
 
 def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
-    if "damaged" in column.tags:
-        return False
     if column.looks == "constant":
         return column.role != "anchor" or "instruction" in column.tags
     if column.looks == "date" or (column.looks in ("code", "named") and column.role is None):
@@ -141,7 +139,9 @@ def _judgements(columns: Sequence[Column]) -> list[Column]:
 def _is_told(column: Column, alone: int, are_premises: bool) -> bool:
     """Whether the name of a column says that it is the label, or its values do."""
     values = list(column.classes) or list(map(str, column.known))
-    if column.hint or "unnamed" in column.tags or _is_class_of_text(column, alone) or names.is_flag(column.name, values):
+    if column.hint or "unnamed" in column.tags or _is_class_of_text(column, alone):
+        return True
+    if names.is_flag(column.name, values):
         return True
     words = column.looks == "category" or column.kind == "class label"
     return words and (names.are_yes_and_no(values) or names.are_relation_values(values) or are_premises)
@@ -382,7 +382,8 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
 def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
     own = [column.name for column in inputs]
     are_known = all(name in roles for name in own)
-    if not are_known and (names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags)):
+    are_turned = names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags)
+    if are_turned and not are_known:
         return inputs[::-1]
 
     def place(column: Column) -> tuple[int, int]:
