@@ -420,7 +420,7 @@ def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:
     if not steps:
         return found
     code = code_of(steps)
-    suggestions = [replace(each, steps=(*steps, *each.steps), code=f"{code}\n\n{each.code}") for each in found]
+    suggestions = [replace(each, steps=(*steps, *each.steps)) for each in found]
     conversions = [
         replace(each, steps=(*steps, *each.steps) if each.steps else (), code=f"{code}\n{each.code}")
         for each in found.conversions

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import labels, names
-from selective_st.registry.columns import Column, are_messages, are_whole, is_metadata, nested_fields
+from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
 from selective_st.registry.steps import Step
@@ -66,7 +66,7 @@ def _read_unread(reading: Reading, column: Column) -> None:
     else:
         needed = not column.looks and any(isinstance(value, str) for value in column.cells)
         what = "what cannot be read, such as lists written as text"
-        if column.holds_infinite:
+        if holds_infinite(column.cells):
             what = "infinite numbers, which no loss can reach: leave out these rows"
     if needed or column.role or column.hint:
         reading.needed += [step] if step else []

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import permutations
 from typing import Literal
 
 Role = Literal["anchor", "positive", "negative", "numbered"]
@@ -196,10 +197,8 @@ def are_parts(names: Sequence[str]) -> bool:
 
 def is_said_before(names: Sequence[str]) -> bool:
     """Whether one of two names is that of what was said before the other: `parent_comment` and `comment`."""
-    first, second = map(words_of, names)
-    return any(
-        one[1:] == other and one[0] in words_for("said before") for one, other in ((first, second), (second, first))
-    )
+    both = permutations(map(words_of, names))
+    return any(one[1:] == other and one[0] in words_for("said before") for one, other in both)
 
 
 def is_damaged_first(names: Sequence[str]) -> bool:

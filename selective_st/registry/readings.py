@@ -76,7 +76,7 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
         shape, column = shape_of(inputs), None if label == "none" else column
         is_told = f"{shape}, {label}" in SAID["readings"] and (column is None) == (label == "none")
         is_told = is_told and all(given.kind == "text" for given in inputs)
-        own, label_column = tuple(given.name for given in inputs), column and column.name
+        own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
         if label and is_told and (label, own, label_column) not in found and len(found) < _MOST:
             words = _words(shape, label, own, column)
             steps, needs = (_choosing(reading, shape, label, own, column, told=told) for told in (True, False))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,12 @@ _DUPLICATES = (
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
+_OF_TEXTS = {  # what makes pairs of single texts for losses that take these
+    "ContrastiveTensionLoss": Step(
+        "texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others"
+    ),
+    "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
+}
 # What is told of a format, of a loss and of a conversion in JSON.
 _OF_FORMAT = (
     "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
@@ -59,7 +66,6 @@ class Suggestion:
         setup: The lines of the code that make what the arguments need.
         expression: The expression of the code that makes the loss.
         known: What a setup line would find in the dataset, by its name.
-        code: Code ready to paste; `model` and `dataset` are yours.
     """
 
     entry: LossEntry
@@ -73,7 +79,6 @@ class Suggestion:
     setup: tuple[str, ...] = field(repr=False)
     expression: str = field(repr=False)
     known: tuple[tuple[str, Any], ...] = field(repr=False)
-    code: str = field(default="", repr=False)
 
     @property
     def loss(self) -> str:
@@ -89,6 +94,12 @@ class Suggestion:
     def recommended(self) -> bool:
         """Whether Sentence Transformers commonly recommends it for such data."""
         return self.loss in self.row.recommended
+
+    @cached_property
+    def code(self) -> str:
+        """Code ready to paste; `model` and `dataset` are yours."""
+        lines = [*step_lines(self.steps), *self.setup, *self.as_code(self.expression).assigned("loss")]
+        return "\n\n".join(filter(None, ("\n".join(each) for each in (sorted_imports(self._imports()), lines))))
 
     @property
     def sampler(self) -> str:
@@ -303,7 +314,7 @@ def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: Mod
     named: dict[str, Suggestion] = {}  # each where it comes first
     for way in form.readings:
         if way.shape and way.label:
-            told = {"steps": way.needs, "inputs": way.inputs, "label_column": way.label_column}
+            told: dict[str, Any] = {"steps": way.needs, "inputs": way.inputs, "label_column": way.label_column}
             for each in _once(in_layout(form, way.shape, way.label, **told), view, focus, model_type):
                 named.setdefault(each.loss, each)
     return Suggestions([], form, (), model_type, list(named.values()), focus=focus)
@@ -364,13 +375,10 @@ def _suggestion(
     if entry.is_wrapped:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
         expression = call_of("SpladeLoss", wrapper | {"loss": expression})
-    found = Suggestion(
+    return Suggestion(
         entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
         tuple(arguments.items()), setup, expression, known,
     )  # fmt: skip
-    lines = [*step_lines(found.steps), *setup, *found.as_code(expression).assigned("loss")]
-    parts = ["\n".join(sorted_imports(found._imports())), "\n".join(lines)]
-    return replace(found, code="\n\n".join(filter(None, parts)))
 
 
 def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) -> list[str]:
@@ -405,10 +413,10 @@ def _setup(
     are_lists = row.label == "class probabilities"
     number = form.label_length if are_lists else form.label_values and int(form.label_values[1]) + 1
     classes = codes.classes_in(label, are_lists=are_lists)
-    counted = [line.partition(" = ") for line in entry.setup]
-    known = {name: number for name, _, code in counted if code == catalog.CLASSES and number is not None}
+    counted = [line.removesuffix(f" = {catalog.CLASSES}") for line in entry.setup if line.endswith(catalog.CLASSES)]
+    known = {"label": label} | dict.fromkeys(counted, number)
     lines = tuple(line.replace(catalog.CLASSES, classes) for line in entry.setup)
-    return lines, tuple((({"label": label} if label else {}) | known).items())
+    return lines, tuple((name, value) for name, value in known.items() if value)
 
 
 def _more_steps(
@@ -421,30 +429,25 @@ def _more_steps(
     arguments: Mapping[str, str],
 ) -> tuple[list[Step], list[str]]:
     """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
-    if row.shape == "single" and row.label == "none":
-        if entry.name == "ContrastiveTensionLoss":
-            return [Step("texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others")], []
-        if entry.name == "DenoisingAutoEncoderLoss":
-            return [Step("damage_texts", why="pairs of a damaged text and the text")], []
+    if row.shape == "single" and row.label == "none" and entry.name in _OF_TEXTS:
+        return [_OF_TEXTS[entry.name]], []
     if label is None:
         return [], []
     are_margins, are_scores = row.label in ("margin", "margins"), row.label in ("similarity", "scores")
-    if are_margins and ours is not None and form.label_values:
-        width = math.ceil(max(map(abs, form.label_values)))
-        bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
-        if width > 2 and bounded:
-            step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
-            return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
+    width = math.ceil(max(map(abs, form.label_values or (0,))))
+    bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
+    if are_margins and ours and width > 2 and bounded:
+        step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
+        return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
     wanted = _wanted_scale(entry, row, ours, arguments)
     scaling = conversions.scaling(form, label, wanted) if are_scores and wanted else None
     if scaling is not None:
         _, low, high = scaling.arguments
         note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
         return [scaling], [note] if conversions.scale_of(form)[1] else []
-    targets = arguments.get("targets")
-    if ours is None:
-        floats = (are_margins or row.label == "scores") and not entry.order_only
-    else:
+    floats = (are_margins or row.label == "scores") and not entry.order_only
+    if ours:
+        targets = arguments.get("targets")
         floats = targets is None if row.label == "binary" else (are_margins or are_scores) and targets != '"labels"'
     is_asked = floats and _holds_integers(form, view)
     return ([Step("labels_to_float", (label,), why="scores are floats")] if is_asked else []), []
