@@ -16,7 +16,7 @@ from typing import Any
 
 from selective_st.registry import names
 from selective_st.registry.columns import Column, are_class_names, are_whole, but_for_few, usual_scale
-from selective_st.registry.reading import Reading
+from selective_st.registry.reading import Reading, said
 from selective_st.registry.steps import Step
 from selective_st.written import are_plain, read_written
 
@@ -72,12 +72,12 @@ def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None
     if not any(isinstance(value, str) for value in values):
         return Signs({0: 1, 1: 0}, turned=True) if negating and values and {*values} <= {0, 1} else None
     texts = sorted(map(str, values))
-    said = read_written(dict.fromkeys(texts, 2))
-    numbers = {text: said.values.get(text.strip()) for text in texts}
-    if said.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
+    written = read_written(dict.fromkeys(texts, 2))
+    numbers = {text: written.values.get(text.strip()) for text in texts}
+    if written.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
         return None
     turned = negating and not speak_for_themselves(texts)
-    if said.kind == "numbers" and not turned:
+    if written.kind == "numbers" and not turned:
         return None
     if turned and not are_plain(texts):
         return None  # positive, correct: to the name, or of the texts?
@@ -120,10 +120,7 @@ def _check_order(reading: Reading) -> None:
     wanted = reading.input_names[reading.label != "embeddings" :]
     present = [column.name for column in reading.columns if column.name in wanted]
     if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
-        reading.unclear(
-            f"the names ask for the order {', '.join(reading.input_names)}, but the numbers may follow the columns' "
-            "present order: put both in one order"
-        )
+        reading.unclear(said("another order", ", ".join(reading.input_names)))
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
@@ -162,9 +159,7 @@ def _read_number_of_pair(reading: Reading, column: Column) -> None:
         reading.label = "binary"
         reading.doubt(GRANTED, "similarity" if column.kind == "float" or column.hint == "score" else "class")
     elif column.distinct <= {-1, 0, 1}:
-        reading.unclear(
-            "the labels are -1 and 1: map them to 0 and 1 if they are negative and positive", "binary", "class"
-        )
+        reading.unclear(said("minus one"), "binary", "class")
     elif are_whole(column.distinct):
         _read_grades_of_pair(reading, column)
     else:
@@ -186,23 +181,15 @@ def _read_grades_of_pair(reading: Reading, column: Column) -> None:
         if -1 in distinct:
             reading.doubt("the label -1 mostly stands for rows without a class: remove them")
     elif len(distinct) > _PLAUSIBLE_CLASSES and (low < 0 or high > 100):
-        reading.unclear(
-            f"{column} holds whole numbers from {low:g} to {high:g}: votes or counts of one text, or grades of "
-            "similarity?",
-            "similarity",
-        )
+        reading.unclear(said("votes", column, low, high), "similarity")
         reading.without_label = True
     elif column.hint == "score" or (column.kind == "float" and high > 2):
         reading.label = "similarity"
         why = "; the column's name speaks of scores" if column.hint == "score" else " stored as floats"
         reading.doubt(f"the labels are whole numbers{why}", "class")
     else:
-        reading.unclear(
-            f"{column} holds the whole numbers {', '.join(f'{x:g}' for x in sorted(distinct)[:6])}: classes, or "
-            'grades of similarity? Rename it to "score" if it grades.',
-            "class",
-            "similarity",
-        )
+        shown = ", ".join(f"{number:g}" for number in sorted(distinct)[:6])
+        reading.unclear(said("classes or grades", column, shown), "class", "similarity")
 
 
 def _read_number_of_triplet(reading: Reading, column: Column) -> None:
@@ -216,11 +203,7 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
     named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
     documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
     if not named and not documents:
-        reading.unclear(
-            "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
-            "margin, or the similarity of two of them?",
-            "margin",
-        )
+        reading.unclear(said("three and a number"), "margin")
         reading.or_pairs("similarity")
         return
     reading.label = "margin"
@@ -268,20 +251,20 @@ def _read_names(reading: Reading, column: Column) -> None:
 
 
 def _are_no_classes(reading: Reading, column: Column) -> bool:
-    """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
-    said, is_pair = column.written, reading.shape == "pair"
+    """Whether texts are other labels than names of classes, or do not tell anything; which is written."""
+    written, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
-    if said.kind == "numbers" and (is_pair or not are_names):
-        others = ", ".join(map(repr, said.others[:_SHOWN]))
+    if written.kind == "numbers" and (is_pair or not are_names):
+        others = ", ".join(map(repr, written.others[:_SHOWN]))
         but = f", but {others} too: leave out these rows" if others else ""
         reading.unclear(f"{column} holds numbers written as text{but}")
-        mapping = (("mapping", dict.fromkeys(said.others)),) if others else ()
+        mapping = (("mapping", dict.fromkeys(written.others)),) if others else ()
         reading.needed.append(Step("labels_to_float", (column.name,), mapping))
         reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
-    elif said.kind == "grades" and is_pair and len(said.values) > 2 and column.hint != "class":
-        order = ", ".join(map(repr, said.values))
+    elif written.kind == "grades" and is_pair and len(written.values) > 2 and column.hint != "class":
+        order = ", ".join(map(repr, written.values))
         reading.unclear(f"{column} holds grades, it seems, in this order: {order}; or classes", "similarity", "class")
     else:
         return False
@@ -309,10 +292,7 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
 def _read_number_list(reading: Reading, column: Column) -> None:
     lengths = lengths_of(reading, column)
     if len(lengths) > 1:
-        reading.unclear(
-            f"the lists in {column} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
-            "texts and the labels with NaN, or cut them to one length"
-        )
+        reading.unclear(said("lengths", column, min(lengths), max(lengths)))
     if len(lengths) != 1:
         return
     length, documents = lengths.pop(), len(reading.inputs) - 1
@@ -367,10 +347,7 @@ def read_scores(reading: Reading, numbers: list[float]) -> None:
 def _read_embedding(reading: Reading, column: Column, length: int) -> None:
     named = "embedding" in column.tags
     if are_whole(column.distinct) or (length < _EMBEDDING_LENGTH and not named):
-        reading.unclear(
-            f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column}: neither scores nor "
-            "margins of the documents, nor an embedding"
-        )
+        reading.unclear(said("odd lists", len(reading.inputs), length, column))
     elif column.name not in names.TRAINER_LABELS and reading.shape != "single":
         reading.alternatives.append((reading.shape or "pair", "none"))
         reading.unclear(f"{column} may be the teacher's embedding to learn from, or one that was only kept")
@@ -389,10 +366,7 @@ def _read_matrix(reading: Reading, column: Column) -> None:
         reading.label, reading.label_length = "embeddings", lengths.pop()
         reading.because(f"{column} holds one list of {reading.label_length} numbers for each of {counts.pop()} inputs")
         return
-    reading.unclear(
-        f"{column} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
-        f"would be {len(reading.inputs)}, all of one length"
-    )
+    reading.unclear(said("lists of lists", column, min(counts), max(counts), len(reading.inputs)))
 
 
 def _is_distribution(value: Sequence[float | None]) -> bool:

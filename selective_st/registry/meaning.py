@@ -11,7 +11,7 @@ from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import labels, names
 from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
-from selective_st.registry.reading import Reading, listed
+from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.steps import Step
 
 _LOOKED_AT = 1_000  # rows in which texts are compared
@@ -98,10 +98,7 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
     elif is_turned and not (values and labels.speak_for_themselves(values)):
         reading.no_label = True
         reading.doubts = [doubt for doubt in reading.doubts if doubt != labels.GRANTED]
-        reading.unclear(
-            f"by its name, 1 (or more) in {column} seems to mean 'does not belong together', while losses read 1 as "
-            "'belongs together': turn the values round, into a column with a name that says so"
-        )
+        reading.unclear(said("turned", column))
     elif is_graded and reading.shape == "pair" and {each.role for each in reading.inputs} == {"positive", "negative"}:
         reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
     else:
@@ -183,15 +180,10 @@ def _read_lists(reading: Reading, lists: Sequence[Column]) -> None:
     elif label is None and not reading.label_rivals and texts >= 1:
         reading.shape, reading.label = ("list" if len(lists) == texts == 1 else None), "none"
         reading.alternatives.append(("n-tuple", "none"))
-        reading.unclear(
-            f"{listed(lists)} hold(s) lists of texts without scores: right documents, wrong ones, or both? Add a "
-            "column of scores, or names that say so: positives, negatives"
-        )
+        reading.unclear(said("lists without scores", listed(lists)))
     else:
         what = "no label" if label is None else f"the label {label} ({label.kind})"
-        reading.unclear(
-            f"{listed(lists)} holds lists of texts beside {texts} text column(s) and {what}: no loss takes that"
-        )
+        reading.unclear(said("lists and a label", listed(lists), texts, what))
 
 
 def _read_sides(reading: Reading, positives: Column, negatives: Column | None = None) -> None:
@@ -206,9 +198,7 @@ def _read_sides(reading: Reading, positives: Column, negatives: Column | None = 
         return
     known = [each for each in (reading.label_column, *reading.label_rivals) if each is not None]
     if known:
-        reading.unclear(
-            f"{', '.join(map(repr, sides))} say what is right and wrong, so that {listed(known)} is not needed"
-        )
+        reading.unclear(said("sides and labels", ", ".join(map(repr, sides)), listed(known)))
         return
     wrong = [1 if isinstance(value, str) else len(value) for value in negatives.known] if negatives else []
     widest = max(wrong, default=0)
@@ -280,10 +270,7 @@ def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
         if not reading.is_complete or len(texts) < 2:
             reading.doubt("only the rows that were read were compared")
     elif identical >= _IDENTICAL_SOME:
-        reading.deny(
-            f"{identical:.0%} of the rows hold the same text twice and the others two texts: ContrastiveTensionLoss "
-            "reads labels off that; for other losses remove these rows"
-        )
+        reading.deny(said("same text twice", identical))
     elif names.is_damaged_first((first, second)) or (damaged and not any(kinds)):
         reading.meaning = "(damaged_input, original_input) pairs"
         reading.doubt("the first text is, by names or words, the second with words deleted; it may be a positive")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -253,12 +254,10 @@ def roles_of(names: Sequence[str]) -> dict[str, Role]:
             return {**roles, unknown[0]: "positive"}
     if {"anchor", "positive"} <= kinds:
         return roles
-    stems: dict[str, list[str]] = {}  # of names that differ in their numbers only
-    for name in unknown:
-        stem, number = stem_of(name)
-        if number is not None and tags_of(name).isdisjoint(("named choices", "headerless")):
-            stems.setdefault(stem, []).append(name)
-    return roles | {name: "numbered" for several in stems.values() if len(several) > 1 for name in several}
+    counted = [name for name in unknown if stem_of(name)[1] is not None]
+    counted = [name for name in counted if tags_of(name).isdisjoint(("named choices", "headerless"))]
+    stems = Counter(stem_of(name)[0] for name in counted)  # names that differ in their numbers only have one
+    return roles | {name: "numbered" for name in counted if stems[stem_of(name)[0]] > 1}
 
 
 # --- Labels -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from selective_st.catalog import SAID
 from selective_st.registry import names
 from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata
 from selective_st.registry.names import Role, roles_of
-from selective_st.registry.reading import Reading, listed
+from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.table import present
 
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
@@ -74,7 +74,7 @@ def _is_complete(kinds: Collection[Role | None]) -> bool:
 
 def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[Column]) -> None:
     taken = next((column for column in columns if column.name == reading.trainer_label), None)
-    if taken is not None and taken.kind == "empty":
+    if taken and taken.kind == "empty":
         reading.doubt(f"the trainer's label column {taken} is empty")
         taken = None
     sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
@@ -89,10 +89,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
     if _are_of_sides(named):
-        reading.doubt(
-            f"{listed(named, ' and ')} are scores of the right and of the wrong text: their difference would be a "
-            "margin"
-        )
+        reading.doubt(said("scores of two sides", listed(named, " and ")))
         candidates, named = _without(candidates, named), []
     named = [column for column in named if "gold" in column.words] or named
     if taken is not None:
@@ -131,8 +128,8 @@ def _doubt(found: Column, longer: int) -> str:
 
 def _judgements(columns: Sequence[Column]) -> list[Column]:
     """What each of several people said of a row, or how many said what: of these a label is to be made."""
-    said = [column for column in columns if column.kind in _NUMERIC[:4] and "named judgement" in column.tags]
-    few = [column for column in said if _is_plausible(column)]
+    found = [column for column in columns if column.kind in _NUMERIC[:4] and "named judgement" in column.tags]
+    few = [column for column in found if _is_plausible(column)]
     return few if len(few) > 1 else []
 
 
@@ -207,21 +204,19 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     # Named as something said of an input, `question_type` beside `question`, though its words may be of two texts.
     is_of_input = is_attribute and head not in ("quality", "status", "level")
     is_of_input = is_of_input and any(names.words_of(name) == of for name in roles)
-    said = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
-    if is_of_input and alone != 1 and not any(are(column.known) for are in said):
+    of_two = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
+    if is_of_input and alone != 1 and not any(are(column.known) for are in of_two):
         return False
     if _is_label_text(column) or (is_topic and are_class_names(column.cells)):
         return True
     if not is_category or column.role is not None or "damaged" in column.tags:
         return False
-    if (is_attribute and not is_of_input) or beside_others:
-        return True
     is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
-    if names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person:
+    is_judged = names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person
+    if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
-    if is_metadata(column) or ("unnamed" in column.tags and alone != 1):
-        return False
-    return alone >= 1 or _says_how_two_relate(column)
+    is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)
+    return not is_other and (alone >= 1 or _says_how_two_relate(column))
 
 
 def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
@@ -261,20 +256,17 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentenc
         return True
     if column.kind != "text":
         return False
-    if reading.label_column is not None and "remark" in column.tags:
-        others = [other.name for other in _without(texts, [column])]
-        if _is_complete(roles_of(others).values()):
-            return True
-    is_few = len(set(column.known)) <= _FEW * len(column.known)
-    if "instruction" in column.tags and len(texts) > 1 and is_few:
-        return any(other.role in ("anchor", "numbered") for other in _without(texts, [column]))
+    others = _without(texts, [column])
+    if reading.label_column and "remark" in column.tags and _is_complete(roles_of([o.name for o in others]).values()):
+        return True
+    if "instruction" in column.tags and others and len(set(column.known)) <= _FEW * len(column.known):
+        return any(other.role in ("anchor", "numbered") for other in others)
     if column.role is not None or column.speaks_of("unnamed", "damaged"):
         return _is_label_text(column)
     if column.hint and reading.label_column is None:
         return are_class_names(column.cells)
-    if column.looks == "category" and sentences:
-        return True
-    return column.looks in ("short", "code") and sentences > 1
+    most = {"category": 0, "short": 1, "code": 1}  # so many sentences may stand beside a text that looks so
+    return column.looks in most and sentences > most[column.looks]
 
 
 def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column]) -> None:
@@ -287,17 +279,13 @@ def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column
     complete = _is_complete(kinds)
     choices = [column for column in left if "named choices" in column.tags and column.kind in (*_INPUTS, "other")]
     if choices:
-        reading.unclear(
-            f"{listed(choices)} hold(s) answers to choose from: which of them is right must be looked up first"
-        )
+        reading.unclear(said("choices", listed(choices)))
     elif complete and extra:
         aside = all(column.speaks_of("remark", "named attribute") for column in extra)
         label = reading.label_column
         takes_two = label is not None and label.kind not in ("numbers", "number lists")
         if takes_two and len(named) == 2 and (aside or "numbered" not in kinds):
-            reading.doubt(
-                f"{listed(extra)} may be text to train on too, but the label is for two texts, and these are named"
-            )
+            reading.doubt(said("further texts", listed(extra)))
         else:
             reading.unclear(f"{listed(extra)} may be text to train on, or not: keep only the columns to train on")
             reading.others.append((tuple(inputs), "none"))
@@ -327,11 +315,11 @@ def _once(reading: Reading, inputs: list[Column]) -> list[Column]:
 def _without_contradicted(reading: Reading, inputs: list[Column]) -> list[Column]:
     """The inputs without those whose values are no texts though their names are, where the others do without them."""
     odd = ("category", "constant", "code", "date", "named")
-    said = [column for column in inputs if column.looks not in odd or column.role == "anchor"]
+    kept = [column for column in inputs if column.looks not in odd or column.role == "anchor"]
     if reading.label_column:  # the title of a document stands beside it
-        said = [column for column in said if column.words[1:][-1:] != ["title"]]
-    doubtful = [column for column in _without(inputs, said) if column.role != "anchor"]
-    if not doubtful or not _is_complete(roles_of([column.name for column in said]).values()):
+        kept = [column for column in kept if column.words[1:][-1:] != ["title"]]
+    doubtful = [column for column in _without(inputs, kept) if column.role != "anchor"]
+    if not doubtful or not _is_complete(roles_of([column.name for column in kept]).values()):
         return inputs
     reading.doubt(f"{listed(doubtful)} hold(s) no texts to train on, whatever the name says")
     return _without(inputs, doubtful)
@@ -346,10 +334,7 @@ def _with_ids(
     ids = [column for column in left if names.role_of(stands_for.get(column.name, "")) not in (None, *known)]
     if not ids or (inputs and known == {None}):
         return inputs, roles
-    reading.unclear(
-        f"{listed(ids)} hold(s) IDs of inputs: needs resolve_ids "
-        "(sentence_transformers.util), which puts the texts in their place"
-    )
+    reading.unclear(said("ids", listed(ids)))
     chosen = {column.name for column in (*inputs, *ids)}
     inputs = [column for column in left if column.name in chosen]
     texts = [stands_for.get(column.name, column.name) for column in inputs]
@@ -365,10 +350,7 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
         reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
     for column in texts:
         if column.looks == "named" or (column.kind == "texts" and column.holds_names_only):
-            reading.deny(
-                f"{column} holds UUIDs, hashes or links, which say nothing to a model: resolve_ids "
-                "(sentence_transformers.util) puts the texts in their place"
-            )
+            reading.deny(said("names only", column))
         elif column in codes:
             reading.doubt(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
         elif column.looks == "category" and column.role in ("positive", "negative") and len(inputs) > 1:

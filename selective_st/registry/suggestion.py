@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from selective_st.registry.focused import Chosen
 
 _SCRIPT_BATCH = 16
+_SCALES = {"probability": (0.0, 1.0), "cosine": (-1.0, 1.0)}  # of labels for losses of such scores
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
 _DUPLICATES = (
@@ -457,10 +458,8 @@ def _wanted_scale(
     entry: LossEntry, row: Row, ours: Selective | None, arguments: Mapping[str, str]
 ) -> tuple[float, float] | None:
     """Where the labels must lie; None for anywhere."""
-    if entry.score == "probability":
-        return 0.0, 1.0
-    if entry.score == "cosine":
-        return -1.0, 1.0
+    if entry.score in _SCALES:
+        return _SCALES[entry.score]
     if entry.model_type == "CrossEncoder":  # its logits are not bounded; a Sigmoid's scores are
         return (0.0, 1.0) if "activation_fn" in arguments and row.label == "scores" else None
     bounded = "dot_score" not in arguments.get("similarity_fct", "")
@@ -471,8 +470,7 @@ def _wanted_scale(
 def _holds_integers(form: DataFormat, view: Any) -> bool:
     """Whether the labels are integers, and stay so in the steps."""
     column = form.label_column
-    if any(step.call in ("labels_to_float", "scale_labels") for step in form.steps):
+    if column is None or any(step.call in ("labels_to_float", "scale_labels") for step in form.steps):
         return False
-    if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in form.columns):
-        return True
-    return view is not None and column is not None and bool(view.holds_integers(column))
+    of_integers = form.kinds.get(column) in ("integer", "boolean", "class label")
+    return of_integers or (view is not None and bool(view.holds_integers(column)))
