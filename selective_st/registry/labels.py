@@ -251,7 +251,7 @@ def _read_names(reading: Reading, column: Column) -> None:
 
 
 def _are_no_classes(reading: Reading, column: Column) -> bool:
-    """Whether texts are other labels than names of classes, or do not tell anything; which is written."""
+    """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
     written, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
     if written.kind == "numbers" and (is_pair or not are_names):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import labels, names
 from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
-from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
+from selective_st.registry.names import Role, roles_of
 from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.steps import Step
 
@@ -124,15 +124,13 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
         return
     first, second = reading.input_names
     are_parts = names.are_parts(reading.input_names)
-    is_other_score = "named bare score" in column.tags and len(column.words) > 1
-    scores_two = name not in names.TRAINER_LABELS and "quality" not in column.tags
-    scores_two = scores_two and not ("named bare score" in column.tags and are_parts) and not is_other_score
-    told = is_relation or names.are_relation_values(values)
-    if told or column.hint == "binary" or (column.hint == "score" and scores_two):
-        return
-    words = set(map(names.key_of, values))
-    says_yes = words <= POSITIVE_VALUES | NEGATIVE_VALUES and words & {"yes", "no", "true", "false"}
+    is_other_score = "named bare score" in column.tags and (are_parts or len(column.words) > 1)
     is_quality = "quality" in column.tags or is_other_score
+    told = is_relation or names.are_relation_values(values) or column.hint == "binary"
+    if told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality):
+        return
+    says_yes = names.says(values, "positive value", "negative value")
+    says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
     if are_parts:
         _disagree(reading, f"{first!r} and {second!r} are named like parts of one text, of which the label may be")
     elif names.is_said_before((first, second)):

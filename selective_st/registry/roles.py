@@ -29,7 +29,7 @@ def choose_columns(reading: Reading) -> None:
     _choose_label(reading, usable, texts)
     left = _without(usable, (reading.label_column, *reading.label_rivals))
     sentences = sum(column.looks == "text" or column.kind != "text" for column in texts)
-    given = (column for column in left if column.kind in _INPUTS)
+    given = [column for column in left if column.kind in _INPUTS]
     inputs = [column for column in given if not _is_stray(reading, column, texts, sentences)]
     _choose_inputs(reading, inputs, left)
     strays = _without(reading.columns, (*reading.inputs, reading.label_column))
@@ -98,7 +98,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
         return
     named = [*named[:1], *_without_repeats(reading, named[0], named[1:])] if named else []
     floats = [column for column in candidates if column.kind == "float"]
-    if len(named) == 1 and named[0].kind == "float" and len(floats) > 1 and len(named[0].words) > 1:
+    if len(named) == 1 and named[0].kind == "float" and len(named[0].words) > 1:
         named = floats  # several metrics of a row
     candidates = named or candidates
     if len(candidates) > 1:
