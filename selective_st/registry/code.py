@@ -36,12 +36,10 @@ class Expression:
     Attributes:
         code: The expression.
         model_type: Whose losses it may name; None for none.
-        entry: A loss that it may name besides.
     """
 
     code: str
     model_type: ModelType | None = None
-    entry: LossEntry | None = None
 
     def __str__(self) -> str:
         return self.code
@@ -99,8 +97,6 @@ class Expression:
         raise UnknownCodeError(name)
 
     def _loss(self, name: str) -> LossEntry | None:
-        if self.entry is not None and self.entry.name == name:
-            return self.entry
         return None if self.model_type is None else find_loss(name, self.model_type)
 
     def imports(self) -> list[str]:

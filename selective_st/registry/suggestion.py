@@ -133,13 +133,11 @@ class Suggestion:
             f"from sentence_transformers import {kind}, {kind}Trainer, {kind}TrainingArguments",
             "from selective_st.data import read_table",
             "from selective_st.registry import check_dataset",
+            *(["from sentence_transformers.base.training_args import BatchSamplers"] if self.sampler else []),
+            *(["from selective_st.model_card import SelectiveModelCardCallback"] if self.selective else []),
         ]
-        if self.sampler:
-            imports.append("from sentence_transformers.base.training_args import BatchSamplers")
-        callbacks = ""
-        if self.selective:  # the model's card then tells what the loss cares about
-            imports.append("from selective_st.model_card import SelectiveModelCardCallback")
-            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
+        # The model's card then tells what the loss cares about.
+        callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]" if self.selective else ""
         outputs = ""
         if kind == "CrossEncoder":
             classes = codes.classes_in(dict(self.known).get("label", "label"))
@@ -187,7 +185,7 @@ class Suggestion:
 
     def as_code(self, code: str) -> Expression:
         """Code that may name this loss and those of its model type."""
-        return Expression(code, self.model_type, self.entry)
+        return Expression(code, self.model_type)
 
     def _imports(self) -> list[str]:
         """The imports of the code."""

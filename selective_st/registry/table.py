@@ -106,9 +106,7 @@ class Table:
         return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
 
     def scan(self, *columns: str) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
-        """Go through columns in Arrow batches, in the order in which the rows are stored.
-
-        A shuffled dataset has another order; to take its rows one by one would cost a hundred times as much.
+        """Go through columns in Arrow batches.
 
         Args:
             *columns: Which columns, at least one.
@@ -116,24 +114,15 @@ class Table:
         Yields:
             The numbers of a batch's rows, counted from 0 in the dataset's order, and the batch.
         """
-        order = _storage_order(self._dataset)
-        if order is not None:
-            stored = self._dataset._data.table.select(list(columns))
-            for start in range(0, len(order), _BATCH):
-                numbers = order[start : start + _BATCH]
-                known = numbers >= 0
-                if known.any():
-                    batch = stored.slice(start, _BATCH)
-                    yield numbers[known], batch if known.all() else batch.filter(known)
-            return
+        # From what is stored: of a shuffled dataset rows would be read one by one, at a hundred times the cost.
+        stored, indices = self._dataset._data.table.select(list(columns)), self._dataset._indices
+        places = None if indices is None else indices.column(0).to_numpy()
         of_sample = np.asarray(self.sampled) if self.is_stream or self.has_transform else None
-        dataset = self._dataset.select_columns(list(columns)).with_format("arrow")
-        for start, stop in _blocks(len(dataset)):
-            part = dataset if (start, stop) == (0, len(dataset)) else dataset.select(range(start, stop))
-            for batch in part.iter(batch_size=_BATCH):
-                numbers = np.arange(start, start + len(batch))
+        for start, stop in _blocks(len(self._dataset)):
+            for first in range(start, stop, _BATCH):
+                numbers = np.arange(first, min(first + _BATCH, stop))
+                batch = stored.slice(first, len(numbers)) if places is None else stored.take(places[numbers])
                 yield numbers if of_sample is None else of_sample[numbers], batch
-                start += len(batch)
 
     def read(self) -> str:
         """What was read, for people."""
@@ -302,22 +291,6 @@ def _made(label: str, make: Callable[..., Dataset], *rows: Any, **options: Any) 
             f"{label} could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
             "values as the others."
         ) from error
-
-
-def _storage_order(dataset: Dataset) -> NDArray[np.int64] | None:
-    """For each stored row its number in a shuffled or selected dataset, -1 if it is not in it; None if that is no gain.
-
-    It is none where rows are in order already, where only few of the stored rows are in the dataset, where one is in it
-    twice, and beyond the number of rows that a scan goes through.
-    """
-    indices = dataset._indices
-    stored = len(dataset._data.table)
-    if indices is None or len(indices) > SCAN_ROWS or stored > 4 * len(indices):
-        return None
-    places = indices.column(0).to_numpy()
-    order = np.full(stored, -1, dtype=np.int64)
-    order[places] = np.arange(len(places))
-    return order if np.count_nonzero(order >= 0) == len(places) else None
 
 
 def _sample(rows: int, size: int) -> list[int]:
