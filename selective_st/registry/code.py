@@ -161,8 +161,3 @@ def sorted_imports(imports: Iterable[str]) -> list[str]:
 def step_lines(steps: Sequence[Step]) -> list[str]:
     """The lines of steps, each with what it is for."""
     return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
-
-
-def one_line(text: str) -> str:
-    """A text that is harmless in a docstring."""
-    return " ".join(text.replace("\\", "/").replace('"', "'").split())

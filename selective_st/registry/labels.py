@@ -104,7 +104,11 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.unclear(f"of {column} no label can be made as it is")
         return
     readers[column.kind](reading, column)
-    _check_order(reading)
+    # Numbers that belong to inputs one by one would not change places with them.
+    wanted = reading.input_names[reading.label != "embeddings" :]
+    present = [column.name for column in reading.columns if column.name in wanted]
+    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
+        reading.unclear(said("another order", ", ".join(reading.input_names)))
     # Numbers that the trainer cannot take as they are.
     written = column.kind == "float" or column.stored_as_text
     if column.kind == "boolean" or (reading.label == "class" and written):
@@ -113,14 +117,6 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
     if column.kind not in of_lists:
         _scale(reading, column.numbers)
-
-
-def _check_order(reading: Reading) -> None:
-    """Numbers that belong to inputs one by one would not change places with them."""
-    wanted = reading.input_names[reading.label != "embeddings" :]
-    present = [column.name for column in reading.columns if column.name in wanted]
-    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
-        reading.unclear(said("another order", ", ".join(reading.input_names)))
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------

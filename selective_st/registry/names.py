@@ -81,8 +81,7 @@ def stem_of(name: str) -> tuple[str, int | None]:
     """A name without its number, and the number: that of `sentence_B` and `document_two` is 2."""
     key = key_of(name)
     found = re.fullmatch(r"(.+?)_?(\d+)", key) or re.fullmatch(r"(.+)_([a-e]|one|two|three|four|left|right)", key)
-    if found is None and key in ("texta", "textb", "senta", "sentb"):
-        found = re.fullmatch(r"(.+)([ab])", key)
+    found = found or re.fullmatch("(text|sent)([ab])", key)
     if found is None:
         first, _, rest = key.partition("_")
         return (rest, _NUMBERS[first]) if rest and first in _NUMBERS else (key, None)

@@ -145,7 +145,7 @@ class Suggestion:
         trainer = Expression(f"{kind}Trainer(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})")
         lines = template("suggested.txt").script(
             of=self,
-            title=codes.one_line(model),
+            title=" ".join(model.replace("\\", "/").replace('"', "'").split()),  # harmless in a docstring
             imports=sorted_imports(imports),
             read=codes.table_line(data or "train.csv", header=header, split=split),
             steps=step_lines(self.steps),
