@@ -228,10 +228,9 @@ def _as_dataset(data: Any) -> Any:
         return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
         if isinstance(values, (str, Mapping, Set, pd.DataFrame)):  # whose items are no rows, or in no order
-            raise TypeError(
-                f"data must hold a list in each column, got {type(values).__name__} in {name!r}. Write a list, or a "
-                "dataset of each name: Dataset.from_pandas(frame)."
-            )
+            write = "Dataset.from_pandas(frame) of each frame" if isinstance(values, pd.DataFrame) else "list"
+            got = f"a {type(values).__name__} in {name!r}"
+            raise TypeError(f"data must hold a list in each column, got {got}. Write a {write}.")
     if isinstance(data, pd.DataFrame):
         return _made("The data", Dataset.from_pandas, data, preserve_index=False)
     if isinstance(data, Mapping):
