@@ -200,10 +200,11 @@ def test_a_finding_says_which_part_of_its_message_names_rows() -> None:
 @pytest.mark.parametrize(
     ("texts", "labels", "found"),
     [
-        ([["a", "a", "b", "b"]], [1, 0, 1, 1], [("a", 2, 0)]),
+        ([["a", "a", "b", "b"]], [1, 0, 1, 1], [("a",)]),
         ([["a", None, "a", None]], [1.0, 0.0, None, 1.0], []),
-        ([["x", "a", "a", "a"]], ["no", "yes", "no", "yes"], [("a", 3, 1)]),
-        ([["a", "a", "b"], ["c", "c", "c"]], [True, False, True], [("a", "c", 2, 0)]),
+        ([["z", "b", "a", "b", "z"]], [1, 0, 1, 1, 0], [("z",), ("b",)]),
+        ([["x", "a", "a", "a"]], ["no", "yes", "no", "yes"], [("a",)]),
+        ([["a", "a", "b"], ["c", "c", "c"]], [True, False, True], [("a", "c")]),
     ],
 )
 def test_the_same_texts_with_different_labels(texts: list[Any], labels: list[Any], found: list[Any]) -> None:

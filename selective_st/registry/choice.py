@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -270,15 +269,12 @@ def differing(texts: Sequence[pa.ChunkedArray], labels: pa.ChunkedArray) -> pa.T
         labels: Their labels. Rows where something is missing do not count.
 
     Returns:
-        For each such group of rows its texts ("0", "1", ...), how many rows it has, and which is its first.
+        For each such group of rows its texts ("0", "1", ...), in the order of the first rows.
     """
     names = [str(place) for place in range(len(texts))]
-    rows = pa.array(np.arange(len(labels)))
-    table = pa.table([*texts, labels, rows], [*names, "label", "row"]).drop_null()
-    wanted = [("label", "count_distinct"), ("row", "count"), ("row", "min")]
-    groups = table.group_by(names, use_threads=False).aggregate(wanted)
-    groups = groups.filter(pc.greater(groups["label_count_distinct"], 1)).sort_by("row_min")
-    return groups.select([*names, "row_count", "row_min"]).rename_columns([*names, "rows", "first"])
+    table = pa.table([*texts, labels], [*names, "label"]).drop_null()
+    groups = table.group_by(names, use_threads=False).aggregate([("label", "count_distinct")])
+    return groups.filter(pc.greater(groups["label_count_distinct"], 1)).select(names)
 
 
 # --- Of a format ------------------------------------------------------------------------------------------------------
