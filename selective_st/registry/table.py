@@ -116,12 +116,14 @@ class Table:
         """
         # From what is stored: of a shuffled dataset rows would be read one by one, at a hundred times the cost.
         stored, indices = self._dataset._data.table.select(list(columns)), self._dataset._indices
-        places = None if indices is None else indices.column(0).to_numpy()
         of_sample = np.asarray(self.sampled) if self.is_stream or self.has_transform else None
         for start, stop in _blocks(len(self._dataset)):
             for first in range(start, stop, _BATCH):
                 numbers = np.arange(first, min(first + _BATCH, stop))
-                batch = stored.slice(first, len(numbers)) if places is None else stored.take(places[numbers])
+                if indices is None:
+                    batch = stored.slice(first, len(numbers))
+                else:
+                    batch = stored.take(indices.column(0).slice(first, len(numbers)).to_numpy())
                 yield numbers if of_sample is None else of_sample[numbers], batch
 
     def read(self) -> str:
