@@ -215,7 +215,7 @@ def suited_kind(train: GradedPairs, focus: Focus) -> tuple[LossKind, str]:
         >>> [suited_kind(pairs, parse_focus(focus))[0].name for focus in ("high", "0.7:0.9")]
         ['order', 'pointwise']
     """
-    chosen, why = first_choice(suggestions_for(format_of_pairs(train.scores), focus), train.dataset, focus)
+    chosen, why = first_choice(suggestions_for(format_of_pairs(train.scores), focus), train.dataset)
     entry = command_of(chosen)
     return loss_kind(entry.name if entry else "pointwise"), why
 

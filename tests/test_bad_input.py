@@ -171,7 +171,7 @@ CASES: list[tuple[str, Call]] = [
     ("pairs_to_lists: the dataset has no rows", lambda m, f: conversion.pairs_to_lists(NO_ROWS)),
     ("pairs_to_positives: the dataset has no rows", lambda m, f: conversion.pairs_to_positives(NO_ROWS)),
     # The registry.
-    ("got the text 'abc' in 'a'", lambda m, f: detect_format({"a": "abc"})),
+    ("got a str in 'a'", lambda m, f: detect_format({"a": "abc"})),
     ("sampler must be one of", lambda m, f: check_dataset(PAIRS, "CoSENTLoss", sampler=5)),
     ("model must be a model", lambda m, f: check_dataset(PAIRS, "CoSENTLoss", model="name")),
     ("formats must hold at least one pair", lambda m, f: register_loss("a.BLoss", formats=5, why="x")),  # type: ignore[arg-type]

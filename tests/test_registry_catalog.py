@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from importlib import resources
 from typing import Any, get_args
 
 import pytest
@@ -116,6 +117,12 @@ def test_every_shape_label_and_kind_of_column_has_its_words() -> None:
     assert {*told["readings"]} <= {f"{row.shape}, {row.label}" for row in rows()}
     for said in told["readings"].values():
         assert "{" not in said.format("one", "two", "three", label="label")
+
+
+def test_every_doubt_has_its_words_and_is_raised_somewhere() -> None:
+    folder = resources.files("selective_st.registry")
+    sources = "\n".join(folder.joinpath(f"{name}.py").read_text("utf-8") for name in ("labels", "meaning", "roles"))
+    assert {*re.findall(r'said\("([^"]+)"', sources)} == {*catalog.SAID["doubts"]}
 
 
 @pytest.mark.parametrize("entry", losses(), ids=lambda entry: f"{entry.model_type}-{entry.name}")

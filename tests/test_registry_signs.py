@@ -140,7 +140,11 @@ def test_a_choice_is_made_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
     data = _pairs("label", 1, 0)
     found = _suggestions(data)
-    assert "score_region(0.7, 0.9)" in first_choice(found, data, "0.7:0.9")[0].expression  # another focus than theirs
+    with_focus = suggest_losses(data, focus="0.7:0.9")
+    assert isinstance(with_focus, Suggestions)
+    chosen, _ = first_choice(with_focus, data)  # the layout's losses have the focus that the others were found for
+    assert "score_region(0.7, 0.9)" in chosen.expression
+    assert [step.call for step in chosen.steps] == ["pairs_to_lists"]
     monkeypatch.setattr(choice, "tables", None)  # the rows are not looked at again
     chosen, why = first_choice(found, data)
     assert (chosen.loss, why) == (found[0].loss, f"{N} of {N} rows share their first text and differ in label")

@@ -12,10 +12,10 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from types import MappingProxyType, UnionType
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
@@ -41,12 +41,6 @@ Role = Literal["loss", "modifier", "regularizer"]
 ScoreRange = Literal["cosine", "probability", "nonnegative", "any"]
 
 MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
-SECTION_TITLES: dict[Section, str] = {
-    "main": "Losses",
-    "modifier": "Loss modifiers",
-    "regularization": "Regularization",
-    "distillation": "Distillation",
-}
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
@@ -54,15 +48,7 @@ ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
 UPSTREAM = "sentence_transformers"
 OURS = "selective_st"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # in code and scripts, where the user has named none
-_SPARSE_ALONE = "SparseMSELoss"
 CLASSES = "{classes}"  # in a setup line: stands for the code that counts the classes
-
-PACKAGES: dict[ModelType, str] = {
-    "SentenceTransformer": "sentence_transformers.sentence_transformer.losses",
-    "CrossEncoder": "sentence_transformers.cross_encoder.losses",
-    "SparseEncoder": "sentence_transformers.sparse_encoder.losses",
-    "MultiVectorEncoder": "sentence_transformers.multi_vector_encoder.losses",
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +99,7 @@ class LossEntry:
     @property
     def is_wrapped(self) -> bool:
         """Whether it works within another only, which adds the sparsity."""
-        return self.model_type == "SparseEncoder" and self.role == "loss" and self.name != _SPARSE_ALONE
+        return self.model_type == "SparseEncoder" and self.role == "loss" and self.name != "SparseMSELoss"
 
     def load(self) -> type[Any]:
         """Import the class.
@@ -124,14 +110,13 @@ class LossEntry:
         Raises:
             ImportError: If the installed version does not have it.
         """
-        found: Any = getattr(importlib.import_module(self.module), self.name, None)
+        found: type[Any] | None = getattr(importlib.import_module(self.module), self.name, None)
         if found is None:
             raise ImportError(
                 f"{self.module} has no {self.name}: it needs sentence-transformers {self.since} or newer. Upgrade with "
                 "`pip install -U sentence-transformers`."
             )
-        loss_class: type[Any] = found
-        return loss_class
+        return found
 
 
 @dataclass(frozen=True)
@@ -226,13 +211,13 @@ def _rows(model_type: ModelType) -> Iterator[Row]:
             model_type=model_type,
             losses=tuple(name.removeprefix("*") for name in names),
             recommended=tuple(name[1:] for name in names if name.startswith("*")),
-            selective=tuple(_selective(**_FORMATS["selective"][model_type][use]) for use in uses),
+            selective=tuple(_selective(_FORMATS["selective"][model_type][use]) for use in uses),
             **traits,
         )
 
 
-def _selective(arguments: Mapping[str, str] = MappingProxyType({}), **traits: Any) -> Selective:
-    return Selective(**traits, arguments=tuple(arguments.items()))
+def _selective(traits: dict[str, Any]) -> Selective:
+    return Selective(**{**traits, "arguments": tuple(traits.get("arguments", {}).items())})
 
 
 _LOSSES, _FORMATS = _read("losses.yaml"), _read("formats.yaml")
@@ -242,6 +227,8 @@ _ENTRIES = _entries(_LOSSES["groups"])
 _ROWS = [row for model_type in MODEL_TYPES for row in _rows(model_type)]
 LINKS: dict[str, str] = _FORMATS["links"]
 SAID: dict[str, dict[str, str]] = _FORMATS["said"]
+SECTION_TITLES: dict[Section, str] = _FORMATS["sections"]
+PACKAGES: dict[ModelType, str] = {of["model_type"]: of["module"] for of in _LOSSES["groups"] if "origin" not in of}
 HELPERS: dict[ModelType, list[str]] = _LOSSES["helpers"]
 MODULES: dict[str, str] = {name: module for module, names in _LOSSES["imports"].items() for name in names}
 
@@ -344,17 +331,13 @@ def fitting_rows(
     Returns:
         The rows of losses and of distillation.
     """
-    stands_for: dict[tuple[Shape, LabelKind | None], tuple[Shape, LabelKind | None]] = {
-        ("triplet", "margins"): ("triplet", "margin"),  # lists of one margin
-        ("triplet", "binary list"): ("n-tuple", "binary list"),
-        ("list", "binary list"): ("list", "scores"),
-    }
-    wanted = stands_for.get((shape, label), (shape, label))
+    wanted = f"{shape}, {label}"
     if label in ("embedding", "embeddings") and shape != "single":
-        wanted = ("n-tuple", label)  # those rows hold for any number of inputs
-    is_told = inputs != "" and (shape, label) == ("pair", "none")
+        wanted = f"n-tuple, {label}"  # those rows hold for any number of inputs
+    wanted = _FORMATS["stands_for"].get(wanted, wanted)
+    is_told = inputs != "" and wanted == "pair, none"
     found = [row for row in rows(model_type) if row.section in ("main", "distillation")]
-    return [row for row in found if (row.shape, row.label) == wanted and (not is_told or row.inputs == inputs)]
+    return [row for row in found if f"{row.shape}, {row.label}" == wanted and (not is_told or row.inputs == inputs)]
 
 
 def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
@@ -606,20 +589,18 @@ def register_loss(
         raise ValueError(
             f"{owner}: {model_type} has a loss {name} already. Rename yours, or pass exist_ok=True to replace it."
         )
-    pairs = formats if isinstance(formats, (list, tuple)) else ()
-    if not pairs or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+    if not formats or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in formats):
         raise ValueError(
             f"{owner}: formats must hold at least one pair of a shape and a kind of labels, got {formats!r}. Write "
             'formats=[("pair", "similarity")].'
         )
-    places = {_ROWS.index(_row(owner, model_type, *pair)) for pair in pairs}
+    places = {_ROWS.index(_row(owner, model_type, *pair)) for pair in formats}
     origin = module.partition(".")[0]
     entry = LossEntry(name=name, model_type=model_type, module=module, why=why, origin=origin, **traits)
     _remove(name, model_type)
     for place in places:
-        row = _ROWS[place]
-        starred = (*row.recommended, name) if recommended else row.recommended
-        _ROWS[place] = replace(row, losses=(*row.losses, name), recommended=starred)
+        row, more = _ROWS[place], (name,) if recommended else ()
+        _ROWS[place] = replace(row, losses=(*row.losses, name), recommended=(*row.recommended, *more))
     _ENTRIES[model_type, name] = entry
     return entry
 
@@ -637,12 +618,11 @@ def _place_of(owner: str, loss: object) -> tuple[str, str]:
 
 
 def _check_traits(owner: str, traits: dict[str, Any]) -> None:
-    known = {attribute.name for attribute in fields(LossEntry)} - {"name", "model_type", "module", "why", "origin"}
-    unknown = sorted(traits.keys() - known)
-    if unknown:
-        raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
     hints = get_type_hints(LossEntry)
+    known = hints.keys() - {"name", "model_type", "module", "why", "origin"}
     for trait, value in traits.items():
+        if trait not in known:
+            raise TypeError(f"{owner}: unknown {trait}; a loss may have {', '.join(sorted(known))}.")
         hint = hints[trait]
         allowed = get_args(hint) if get_origin(hint) in (Literal, UnionType) else (get_origin(hint) or hint,)
         if (value if get_origin(hint) is Literal else type(value)) not in allowed:
@@ -676,13 +656,8 @@ def unregister_loss(name: str, model_type: ModelType = "SentenceTransformer") ->
 
 
 def _remove(name: str, model_type: ModelType) -> None:
-    def without(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(each for each in names if each != name)
-
     _ENTRIES.pop((model_type, name), None)
-    _ROWS[:] = [
-        replace(row, losses=without(row.losses), recommended=without(row.recommended))
-        if row.model_type == model_type
-        else row
-        for row in _ROWS
-    ]
+    for place, row in enumerate(_ROWS):
+        if row.model_type == model_type and name in row.losses:
+            losses, starred = (tuple(each for each in of if each != name) for of in (row.losses, row.recommended))
+            _ROWS[place] = replace(row, losses=losses, recommended=starred)

@@ -222,7 +222,7 @@ class Source:
         """
         found = None if self.unclear else suggestions_for(self.dataset, focus, model_type)
         if not found or found.format != self.format:  # the options may say more than the data
-            found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset, focus)
+            found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset)
         return found
 
 
@@ -413,7 +413,7 @@ def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:
     if not steps:
         return found
     code = code_of(steps)
-    suggestions = [replace(each, steps=(*steps, *each.steps), code=f"{code}\n\n{each.code}") for each in found]
+    suggestions = [replace(each, steps=(*steps, *each.steps)) for each in found]
     conversions = [
         replace(each, steps=(*steps, *each.steps) if each.steps else (), code=f"{code}\n{each.code}")
         for each in found.conversions

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from selective_st.catalog import Row
     from selective_st.cli.reading import Source
-    from selective_st.focus import Focus
     from selective_st.registry import CheckReport, Finding, Suggestion, Suggestions
     from selective_st.registry.steps import Step
 
@@ -130,7 +129,7 @@ def suggest(options: SuggestOptions) -> None:
     source = read_source(options)
     found = source.suggestions(focus, options.model_type)
     if options.script:
-        chosen = _suggestion(source, found, loss, focus)[0]
+        chosen = _suggestion(source, found, loss)[0]
         chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
         print(chosen.script(options.data, options.model, options.header, options.split), end="")
         return
@@ -225,15 +224,13 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
     )
 
 
-def _suggestion(
-    source: Source, found: Suggestions, loss: Trainable | str, focus: Focus | None = None
-) -> tuple[Suggestion, str]:
+def _suggestion(source: Source, found: Suggestions, loss: Trainable | str) -> tuple[Suggestion, str]:
     """The loss that is named, or the one that comes first and why."""
     from selective_st.registry.choice import suggestion_of
 
     if loss == AUTO:
         return source.choice(found)
-    return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus), ""
+    return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss), ""
 
 
 def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> tuple[str, tuple[Step, ...], list[str]]:

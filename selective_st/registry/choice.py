@@ -8,33 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from selective_st.catalog import (
-    MODEL_TYPES,
-    TRAINABLE,
-    LabelKind,
-    ModelType,
-    Row,
-    Shape,
-    Trainable,
-    check_model_type,
-    model_type_of,
-)
+from selective_st import catalog
+from selective_st.catalog import MODEL_TYPES, TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.errors import DataError
-from selective_st.registry.code import call_of, lines_of_steps
+from selective_st.registry.code import call_of
 from selective_st.registry.columns import as_number
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.detection import DataFormat, format_of
-from selective_st.registry.steps import Step
+from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, said, suited_to
 from selective_st.registry.table import Table, tables
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.links import Link
-    from selective_st.registry.focused import Chosen
 
 _IN_LISTS = 0.5  # of the rows, from which on labelled pairs are lists of candidates
-_OF_TRAIN = {entry.name: entry for entry in TRAINABLE}
 
 
 def suggest_losses(
@@ -78,8 +67,12 @@ def suggest_losses(
             link=ExponentialLink(2).normalized(0, 1, of="value"),
         )
     """
-    model_type = check_model_type("suggest_losses", model_type)
-    chosen = _as_chosen(focus)
+    model_type = catalog.check_model_type("suggest_losses", model_type)
+    chosen = None
+    if focus is not None:
+        from selective_st.registry.focused import chosen_focus  # late: it imports torch
+
+        chosen = chosen_focus(focus)
     if isinstance(data, DataFormat):
         return suited_to(data, None, chosen, model_type)
     if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
@@ -87,10 +80,8 @@ def suggest_losses(
     found = {}
     for view in tables(data):
         suited = suited_to(format_of(view), view, chosen, model_type)
-        found[view.name] = with_choice(suited, view, focus) if suited else suited
-    if None in found:  # a single dataset has no name
-        return found[None]
-    return {str(name): suggestions for name, suggestions in found.items()}
+        found[view.name] = with_choice(suited, view) if suited else suited
+    return found[None] if None in found else {str(name): suggestions for name, suggestions in found.items()}
 
 
 def create_loss(
@@ -118,7 +109,7 @@ def create_loss(
         >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
         >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
     """
-    model_type = model_type_of(model)
+    model_type = catalog.model_type_of(model)
     if model_type is None:
         raise TypeError(
             f"create_loss: model must be a {', '.join(MODEL_TYPES[:-1])} or {MODEL_TYPES[-1]}, got "
@@ -140,7 +131,7 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
     if isinstance(outputs, int) and needed is not None and (outputs < needed or needed == 1 != outputs):
         raise DataError(said("other_outputs", of=suggestion, needed=needed, outputs=outputs))
     if suggestion.steps:
-        code = "\n".join(lines_of_steps(suggestion.steps))
+        code = code_of(suggestion.steps, explained=True)
         raise DataError(said("steps_first", of=suggestion, dataset=found.format.name, code=code))
     is_autoencoder = any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())
     if is_autoencoder and suggestion.expression.startswith("SpladeLoss("):
@@ -149,25 +140,15 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
     return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
 
 
-def _as_chosen(focus: Any) -> Chosen | None:
-    """The code of a focus."""
-    if focus is None:
-        return None
-    from selective_st.registry.focused import chosen_focus  # late: it imports torch
-
-    return chosen_focus(focus)
-
-
 # --- The first --------------------------------------------------------------------------------------------------------
 
 
-def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> tuple[Suggestion, str]:
+def first_choice(found: Suggestions, dataset: Any) -> tuple[Suggestion, str]:
     """Decide on one of the losses that suit data.
 
     Args:
         found: The losses that suit them.
         dataset: The data.
-        focus: Which scores matter. Default: those that the losses were found for.
 
     Returns:
         The loss, with the steps that lay the data out for it, and why it is chosen.
@@ -181,14 +162,12 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         >>> chosen.loss, [step.call for step in chosen.steps], why
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
-    return found.choice if found.choice and focus is None else _decided(found, dataset, focus)
-
-
-def _decided(found: Suggestions, dataset: Any, focus: Any) -> tuple[Suggestion, str]:
+    if found.choice:
+        return found.choice
     form = found.format
     convert = next((each for each in found.conversions if each.steps), None)
     if not found and convert is not None and form.certainty != "unclear":
-        return _laid_out(found, *convert.to, convert.steps, focus).of(), f"it takes {convert.why}"
+        return _laid_out(found, *convert.to, convert.steps).of(), f"it takes {convert.why}"
     first = found.of()
     first_of_all = first, f"it comes first: {first.why}"
     if not are_labelled_pairs(found):
@@ -199,8 +178,7 @@ def _decided(found: Suggestions, dataset: Any, focus: Any) -> tuple[Suggestion, 
     labels = pc.unique(rows["label"]).to_pylist()
     numbers = [float(label) if isinstance(label, bool) else as_number(label) for label in labels]
     if numbers == [(scale_of(form)[0] or (0, 1))[1]]:
-        chosen, why = "in-batch", "every pair has the highest label: they are positives"
-        return suggestion_of(found, _OF_TRAIN[chosen], focus), why
+        return _of_train(found, "in-batch"), "every pair has the highest label: they are positives"
     counted = rows.group_by("text").aggregate(
         [("text", "count"), ("candidate", "count_distinct"), ("label", "count_distinct")]
     )
@@ -212,16 +190,19 @@ def _decided(found: Suggestions, dataset: Any, focus: Any) -> tuple[Suggestion, 
     ends = form.label_scale or form.label_values or (0, 1)
     chosen = "listwise-labels" if form.label == "binary" or {*numbers} <= {*ends} else "listwise"
     why = f"{in_lists:,} of {len(rows):,} rows share their first text and differ in label"
-    return suggestion_of(found, _OF_TRAIN[chosen], focus), why
+    return _of_train(found, chosen), why
 
 
-def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> Suggestions:
+def _of_train(found: Suggestions, name: str) -> Suggestion:
+    return suggestion_of(found, next(entry for entry in TRAINABLE if entry.name == name))
+
+
+def with_choice(found: Suggestions, dataset: Any) -> Suggestions:
     """Put the loss that is chosen before the others.
 
     Args:
         found: The losses that suit the data.
         dataset: The data.
-        focus: Which scores matter.
 
     Returns:
         The losses, the chosen one first; as they are where it is not clear what the data mean.
@@ -232,22 +213,20 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
         'SelectiveOrderLoss'
     """
     try:
-        chosen, why = choice = _decided(found, dataset, focus)
+        chosen, why = choice = first_choice(found, dataset)
     except DataError:
         return found
     same = [each for each in found if (each.loss, each.steps) == (chosen.loss, chosen.steps)]
-    others = [each for each in found if each not in same]
-    first = same[0] if same else replace(chosen, why=f"{chosen.why}; {why}")
-    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found.named, choice)
+    losses = [*(same or [replace(chosen, why=f"{chosen.why}; {why}")]), *(each for each in found if each not in same)]
+    return Suggestions(losses, found.format, found.conversions, found.model_type, found.named, choice, found.focus)
 
 
-def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focus | None = None) -> Suggestion:
+def suggestion_of(found: Suggestions, entry: Trainable) -> Suggestion:
     """A loss by what `selective-st train` calls it.
 
     Args:
         found: The losses that suit the data.
         entry: Which.
-        focus: Which scores matter.
 
     Returns:
         The loss; for labelled pairs with the steps that lay them out for it, as `train` does.
@@ -265,7 +244,7 @@ def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focu
         return found.of(entry.loss)
     every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == entry.laid_out_by)
     steps = next(every, (*found.format.steps, Step(entry.laid_out_by)))
-    return _laid_out(found, entry.shape, entry.label, steps, focus).of(entry.loss)
+    return _laid_out(found, entry.shape, entry.label, steps).of(entry.loss)
 
 
 def are_labelled_pairs(found: Suggestions) -> bool:
@@ -339,8 +318,8 @@ def format_of_pairs(labels: Sequence[float]) -> DataFormat:
     return in_layout(form, "pair", label)
 
 
-def _laid_out(found: Suggestions, shape: Shape, label: LabelKind, steps: tuple[Step, ...], focus: Any) -> Suggestions:
+def _laid_out(found: Suggestions, shape: Shape, label: LabelKind, steps: tuple[Step, ...]) -> Suggestions:
     """The losses for the data after steps, when nothing is in doubt any more."""
     nothing: dict[str, Any] = {"label_column": None, "doubts": (), "alternatives": (), "readings": ()}
     form = in_layout(found.format, shape, label, steps=steps, certainty="certain", **nothing)
-    return suggestions_for(form, focus, found.model_type)
+    return suited_to(form, None, found.focus, found.model_type)

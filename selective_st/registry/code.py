@@ -36,22 +36,13 @@ class Expression:
     Attributes:
         code: The expression.
         model_type: Whose losses it may name; None for none.
-        entry: A loss that it may name besides.
     """
 
     code: str
     model_type: ModelType | None = None
-    entry: LossEntry | None = None
 
     def __str__(self) -> str:
         return self.code
-
-    @property
-    def call(self) -> tuple[str, dict[str, str]]:
-        """The name of what is called and its keyword arguments as code."""
-        node = _parsed(self.code)
-        assert isinstance(node, ast.Call)
-        return ast.unparse(node.func), {str(each.arg): ast.unparse(each.value) for each in node.keywords}
 
     def value(self, names: Mapping[str, Any]) -> Any:
         """What it comes to.
@@ -106,8 +97,6 @@ class Expression:
         raise UnknownCodeError(name)
 
     def _loss(self, name: str) -> LossEntry | None:
-        if self.entry is not None and self.entry.name == name:
-            return self.entry
         return None if self.model_type is None else find_loss(name, self.model_type)
 
     def imports(self) -> list[str]:
@@ -169,16 +158,6 @@ def sorted_imports(imports: Iterable[str]) -> list[str]:
     return lines
 
 
-def lines_of_steps(steps: Sequence[Step]) -> list[str]:
-    """The imports of steps and their lines."""
-    return [*sorted_imports(step.import_line for step in steps if step.import_line), *step_lines(steps)]
-
-
 def step_lines(steps: Sequence[Step]) -> list[str]:
     """The lines of steps, each with what it is for."""
     return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
-
-
-def one_line(text: str) -> str:
-    """A text that is harmless in a docstring."""
-    return " ".join(text.replace("\\", "/").replace('"', "'").split())

@@ -129,10 +129,6 @@ class Column:
         """Its values as labels that people write."""
         return read_written(Counter(self.known))
 
-    def without_values(self) -> Column:
-        """The column as a format keeps it, which is to hold no data."""
-        return replace(self, cells=[], known=[])
-
     @property
     def texts(self) -> list[str]:
         """The texts that are there, and those in lists of texts."""
@@ -147,18 +143,6 @@ class Column:
     def holds_names_only(self) -> bool:
         """Whether its texts are UUIDs, hashes or links, which say nothing in however few rows."""
         return bool(self.texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in self.texts)
-
-    @property
-    def holds_infinite(self) -> bool:
-        """Whether it holds infinite numbers, also within lists."""
-        left = list(self.cells)
-        while left:
-            value = left.pop()
-            if isinstance(value, list):
-                left += value
-            elif isinstance(value, float) and math.isinf(value):
-                return True
-        return False
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:
@@ -254,7 +238,7 @@ def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: boo
     """Whether numbers count the rows, or are so many different ones that they name them."""
     if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
         return False
-    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if not is_missing(value)]
+    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if present([value])]
     steps = {value - row for value, row in zip(values, rows, strict=True)}
     return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
 
@@ -262,15 +246,15 @@ def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: boo
 def _kind_of_lists(name: str, values: list[list[Any]]) -> ColumnKind:
     items = [item for value in values[:_LOOKED_AT] for item in value if item is not None]
     if not items:
-        return "empty" if not any(values) else "other"
+        return "other" if any(values) else "empty"
     if "named id" in names.tags_of(name) and all(isinstance(item, (str, int)) for item in items):
         return "ids"
     if all(isinstance(item, str) for item in items):
         return "texts"
     if all(isinstance(item, (bool, int, float)) for item in items):
         return "other" if any(map(math.isinf, items)) else "numbers"
-    nested = all(isinstance(item, list) for item in items)
-    return "number lists" if nested and all(_is_number(x) and not math.isinf(x) for y in items for x in y) else "other"
+    numbers: list[Any] = [number for item in items for number in (item if isinstance(item, list) else [None])]
+    return "number lists" if all(type(each) in (int, float) and not math.isinf(each) for each in numbers) else "other"
 
 
 @dataclass(frozen=True)
@@ -331,9 +315,8 @@ def nested_fields(values: Sequence[Any]) -> NestedCells | None:
         for name, part in texts.items()
         if part and all(isinstance(text, str) for text in part)
     }
-    longest = max(sizes, key=lambda name: sizes[name], default=None)
     sentences = [name for name, (words, _) in sizes.items() if not are_lists and words >= _SENTENCE]
-    chosen = sentences or ([longest] if longest is not None else [])
+    chosen = sentences or ([max(sizes, key=lambda name: sizes[name])] if sizes else [])
     return NestedCells(are_lists, {name: _kind_of(part) for name, part in found.items()}, tuple(chosen))
 
 
@@ -344,19 +327,17 @@ def _kind_of(values: Sequence[Any]) -> str:
     return found.pop() if len(found) == 1 else "nothing" if not found else "other values"
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or a text without a character to read."""
-    return not present([value])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _is_by_modality(value: Any) -> bool:
     """Whether it is inputs by modality, as multimodal models take them."""
     media = names.words_for("media")
     return isinstance(value, dict) and bool(value.keys() & media) and value.keys() <= {"text", *media}
+
+
+def holds_infinite(value: Any) -> bool:
+    """Whether it is an infinite number, or a list that holds one."""
+    if isinstance(value, list):
+        return any(map(holds_infinite, value))
+    return isinstance(value, float) and math.isinf(value)
 
 
 def are_messages(values: Sequence[Any]) -> bool:

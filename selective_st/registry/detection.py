@@ -203,7 +203,7 @@ def format_of(table: Table) -> DataFormat:
         "name": table.name,
         "inputs": tuple(reading.input_names),
         "label_column": reading.label_name,
-        "columns": tuple(column.without_values() for column in reading.columns),
+        "columns": tuple(replace(column, cells=[], known=[]) for column in reading.columns),  # a format holds no data
         "reasons": tuple(reading.reasons),
         "doubts": tuple(reading.doubts),
         "alternatives": () if reading.certainty == "certain" else tuple(others),

@@ -16,9 +16,9 @@ from typing import Any
 
 from selective_st.registry import names
 from selective_st.registry.columns import Column, are_class_names, are_whole, but_for_few, usual_scale
-from selective_st.registry.reading import Reading
+from selective_st.registry.reading import Reading, said
 from selective_st.registry.steps import Step
-from selective_st.written import Written, are_plain, read_written
+from selective_st.written import are_plain, read_written
 
 _SHOWN = 3  # words among numbers
 _LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
@@ -72,12 +72,12 @@ def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None
     if not any(isinstance(value, str) for value in values):
         return Signs({0: 1, 1: 0}, turned=True) if negating and values and {*values} <= {0, 1} else None
     texts = sorted(map(str, values))
-    said = read_written(dict.fromkeys(texts, 2))
-    numbers = {text: said.values.get(text.strip()) for text in texts}
-    if said.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
+    written = read_written(dict.fromkeys(texts, 2))
+    numbers = {text: written.values.get(text.strip()) for text in texts}
+    if written.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
         return None
     turned = negating and not speak_for_themselves(texts)
-    if said.kind == "numbers" and not turned:
+    if written.kind == "numbers" and not turned:
         return None
     if turned and not are_plain(texts):
         return None  # positive, correct: to the name, or of the texts?
@@ -95,39 +95,28 @@ def speak_for_themselves(values: Collection[str]) -> bool:
 
 def read_label(reading: Reading, column: Column) -> None:
     """The label of inputs that stand in columns of their own."""
+    of_lists = {"numbers": _read_number_list, "number lists": _read_matrix}
+    readers = of_lists | dict.fromkeys(("integer", "float", "boolean"), _read_number)
     if column.kind in ("text", "class label"):
         _read_names(reading, column)
         return
-    if column.kind == "numbers":
-        _read_number_list(reading, column)
-    elif column.kind == "number lists":
-        _read_matrix(reading, column)
-    elif column.kind in ("integer", "float", "boolean"):
-        _read_number(reading, column)
-    else:
+    if column.kind not in readers:
         reading.unclear(f"of {column} no label can be made as it is")
         return
-    _check_order(reading)
+    readers[column.kind](reading, column)
+    # Numbers that belong to inputs one by one would not change places with them.
+    wanted = reading.input_names[reading.label != "embeddings" :]
+    present = [column.name for column in reading.columns if column.name in wanted]
+    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
+        reading.unclear(said("another order", ", ".join(reading.input_names)))
     # Numbers that the trainer cannot take as they are.
     written = column.kind == "float" or column.stored_as_text
     if column.kind == "boolean" or (reading.label == "class" and written):
         reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
-    if column.kind not in ("numbers", "number lists"):
+    if column.kind not in of_lists:
         _scale(reading, column.numbers)
-
-
-def _check_order(reading: Reading) -> None:
-    """Numbers that belong to inputs one by one would not change places with them."""
-    first = 0 if reading.label == "embeddings" else 1
-    wanted = reading.input_names[first:]
-    present = [column.name for column in reading.columns if column.name in wanted]
-    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
-        reading.unclear(
-            f"the names ask for the order {', '.join(reading.input_names)}, but the numbers may follow the columns' "
-            "present order: put both in one order"
-        )
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
@@ -135,12 +124,9 @@ def _check_order(reading: Reading) -> None:
 
 def _read_number(reading: Reading, column: Column) -> None:
     reading.label_values = column.ends
-    if reading.shape == "single":
-        _read_number_of_one(reading, column)
-    elif reading.shape == "pair":
-        _read_number_of_pair(reading, column)
-    elif reading.shape == "triplet":
-        _read_number_of_triplet(reading, column)
+    readers = {"single": _read_number_of_one, "pair": _read_number_of_pair, "triplet": _read_number_of_triplet}
+    if reading.shape in readers:
+        readers[reading.shape](reading, column)
     else:
         reading.unclear(f"{len(reading.inputs)} inputs have one number, {column}: no loss takes that")
         reading.or_pairs("similarity")
@@ -160,7 +146,7 @@ def _read_number_of_one(reading: Reading, column: Column) -> None:
 def _read_number_of_pair(reading: Reading, column: Column) -> None:
     if reading.label_words.keys() == {0.0, 1.0}:
         reading.because(f"another column has words for {column}: {reading.label_words}")
-        _read_classes(reading, [reading.label_words[0.0], reading.label_words[1.0]])
+        _read_classes(reading, [reading.label_words[number] for number in (0.0, 1.0)])
     elif column.distinct in ({0}, {1}) and column.hint != "binary":
         reading.unclear(f"all labels are {column.ends[0]:g}: they could be of any kind")
         reading.alternatives = []
@@ -169,9 +155,7 @@ def _read_number_of_pair(reading: Reading, column: Column) -> None:
         reading.label = "binary"
         reading.doubt(GRANTED, "similarity" if column.kind == "float" or column.hint == "score" else "class")
     elif column.distinct <= {-1, 0, 1}:
-        reading.unclear(
-            "the labels are -1 and 1: map them to 0 and 1 if they are negative and positive", "binary", "class"
-        )
+        reading.unclear(said("minus one"), "binary", "class")
     elif are_whole(column.distinct):
         _read_grades_of_pair(reading, column)
     else:
@@ -193,23 +177,15 @@ def _read_grades_of_pair(reading: Reading, column: Column) -> None:
         if -1 in distinct:
             reading.doubt("the label -1 mostly stands for rows without a class: remove them")
     elif len(distinct) > _PLAUSIBLE_CLASSES and (low < 0 or high > 100):
-        reading.unclear(
-            f"{column} holds whole numbers from {low:g} to {high:g}: votes or counts of one text, or grades of "
-            "similarity?",
-            "similarity",
-        )
+        reading.unclear(said("votes", column, low, high), "similarity")
         reading.without_label = True
     elif column.hint == "score" or (column.kind == "float" and high > 2):
         reading.label = "similarity"
         why = "; the column's name speaks of scores" if column.hint == "score" else " stored as floats"
         reading.doubt(f"the labels are whole numbers{why}", "class")
     else:
-        reading.unclear(
-            f"{column} holds the whole numbers {', '.join(f'{x:g}' for x in sorted(distinct)[:6])}: classes, or "
-            'grades of similarity? Rename it to "score" if it grades.',
-            "class",
-            "similarity",
-        )
+        shown = ", ".join(f"{number:g}" for number in sorted(distinct)[:6])
+        reading.unclear(said("classes or grades", column, shown), "class", "similarity")
 
 
 def _read_number_of_triplet(reading: Reading, column: Column) -> None:
@@ -221,13 +197,9 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
     kinds = [roles[name] for name in reading.input_names if name in roles]
     stems = {names.stem_of(name)[0] for name in reading.input_names[1:]}
     named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
-    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1
-    if not named and not (documents and column.ends[0] < 0):
-        reading.unclear(
-            "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
-            "margin, or the similarity of two of them?",
-            "margin",
-        )
+    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
+    if not named and not documents:
+        reading.unclear(said("three and a number"), "margin")
         reading.or_pairs("similarity")
         return
     reading.label = "margin"
@@ -244,7 +216,7 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
 
 def _read_names(reading: Reading, column: Column) -> None:
     """The names of a ClassLabel, or texts that are names."""
-    is_text = column.kind == "text"
+    is_text, is_pair = column.kind == "text", reading.shape == "pair"
     if not is_text:
         reading.label_values = column.ends
     if reading.shape in ("triplet", "n-tuple"):
@@ -252,13 +224,12 @@ def _read_names(reading: Reading, column: Column) -> None:
         reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
         return
     found = sorted(set(column.known)) if is_text else list(column.classes)
-    is_pair = reading.shape == "pair"
     if len(found) == 1:
         reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
         reading.without_label = is_pair
         return
     signs = signs_of(column) if is_text and is_pair else None
-    if is_text and signs is None and _are_no_classes(reading, column, found):
+    if is_text and signs is None and _are_no_classes(reading, column):
         return
     what = "holds the names" if is_text else "is a ClassLabel:"
     reading.because(f"{column} {what} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
@@ -275,32 +246,25 @@ def _read_names(reading: Reading, column: Column) -> None:
         reading.doubt("the label -1 stands for rows without a class: remove them")
 
 
-def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> bool:
+def _are_no_classes(reading: Reading, column: Column) -> bool:
     """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
-    said, is_pair = column.written, reading.shape == "pair"
+    written, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
-    if said.kind == "numbers" and (is_pair or not are_names):
-        _read_numbers_among_words(reading, column, said)
+    if written.kind == "numbers" and (is_pair or not are_names):
+        others = ", ".join(map(repr, written.others[:_SHOWN]))
+        but = f", but {others} too: leave out these rows" if others else ""
+        reading.unclear(f"{column} holds numbers written as text{but}")
+        mapping = (("mapping", dict.fromkeys(written.others)),) if others else ()
+        reading.needed.append(Step("labels_to_float", (column.name,), mapping))
+        reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
-    elif said.kind == "grades" and is_pair and len(said.values) > 2 and column.hint != "class":
-        order = ", ".join(map(repr, said.values))
+    elif written.kind == "grades" and is_pair and len(written.values) > 2 and column.hint != "class":
+        order = ", ".join(map(repr, written.values))
         reading.unclear(f"{column} holds grades, it seems, in this order: {order}; or classes", "similarity", "class")
     else:
         return False
     return True
-
-
-def _read_numbers_among_words(reading: Reading, column: Column, said: Written) -> None:
-    """Numbers as people write them, and a few words, whose rows are to be left out."""
-    others = ", ".join(map(repr, said.others[:_SHOWN]))
-    reading.unclear(
-        f"{column} holds numbers written as text" + (f", but {others} too: leave out these rows" * bool(others))
-    )
-    mapping = (("mapping", dict.fromkeys(said.others)),) if said.others else ()
-    reading.needed.append(Step("labels_to_float", (column.name,), mapping))
-    if said.others:
-        reading.needed.append(Step("remove_empty_rows", ((column.name,),)))
 
 
 def _read_classes(reading: Reading, found: Sequence[str]) -> None:
@@ -322,19 +286,12 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
 
 
 def _read_number_list(reading: Reading, column: Column) -> None:
-    lengths = set(map(len, column.known))
-    if not column.numbers:
-        reading.unclear(f"the lists in {column} hold no numbers")
-        return
-    reading.label_values = column.ends
+    lengths = lengths_of(reading, column)
     if len(lengths) > 1:
-        reading.unclear(
-            f"the lists in {column} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
-            "texts and the labels with NaN, or cut them to one length"
-        )
+        reading.unclear(said("lengths", column, min(lengths), max(lengths)))
+    if len(lengths) != 1:
         return
-    length = reading.label_length = lengths.pop()
-    documents = len(reading.inputs) - 1
+    length, documents = lengths.pop(), len(reading.inputs) - 1
     if documents >= 2 and length == documents:
         read_scores(reading, column.numbers)
         _or_embedding(reading, length)
@@ -356,6 +313,16 @@ def _read_number_list(reading: Reading, column: Column) -> None:
         _read_embedding(reading, column, length)
 
 
+def lengths_of(reading: Reading, column: Column) -> set[int]:
+    """How many numbers the lists of a label hold; none where they hold none."""
+    if not column.numbers:
+        reading.unclear(f"the lists in {column} hold no numbers")
+        return set()
+    reading.label_values, lengths = column.ends, set(map(len, column.known))
+    reading.label_length = min(lengths) if len(lengths) == 1 else None
+    return lengths
+
+
 def _or_embedding(reading: Reading, length: int) -> None:
     if length >= _EMBEDDING_LENGTH:
         reading.doubt("a list of that length could also be an embedding", "embedding")
@@ -365,9 +332,8 @@ def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
     count = reading.label_length if reading.label_length is not None else "as many"
     reading.because(f"each row has {count} number(s) for its documents, one for each")
-    is_binary = set(numbers) <= {0, 1}
-    reading.label = "binary list" if is_binary else "scores"
-    if is_binary:
+    reading.label = "binary list" if set(numbers) <= {0, 1} else "scores"
+    if reading.label == "binary list":
         reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
     elif are_whole(numbers):
         reading.doubt("the scores are whole numbers: grades")
@@ -377,10 +343,7 @@ def read_scores(reading: Reading, numbers: list[float]) -> None:
 def _read_embedding(reading: Reading, column: Column, length: int) -> None:
     named = "embedding" in column.tags
     if are_whole(column.distinct) or (length < _EMBEDDING_LENGTH and not named):
-        reading.unclear(
-            f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column}: neither scores nor "
-            "margins of the documents, nor an embedding"
-        )
+        reading.unclear(said("odd lists", len(reading.inputs), length, column))
     elif column.name not in names.TRAINER_LABELS and reading.shape != "single":
         reading.alternatives.append((reading.shape or "pair", "none"))
         reading.unclear(f"{column} may be the teacher's embedding to learn from, or one that was only kept")
@@ -399,10 +362,7 @@ def _read_matrix(reading: Reading, column: Column) -> None:
         reading.label, reading.label_length = "embeddings", lengths.pop()
         reading.because(f"{column} holds one list of {reading.label_length} numbers for each of {counts.pop()} inputs")
         return
-    reading.unclear(
-        f"{column} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
-        f"would be {len(reading.inputs)}, all of one length"
-    )
+    reading.unclear(said("lists of lists", column, min(counts), max(counts), len(reading.inputs)))
 
 
 def _is_distribution(value: Sequence[float | None]) -> bool:

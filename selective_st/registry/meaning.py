@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
-from selective_st.registry import names
-from selective_st.registry.columns import Column, are_messages, are_whole, is_metadata, nested_fields, numbers_in
-from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, read_scores, speak_for_themselves
-from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
-from selective_st.registry.reading import Reading, listed
+from selective_st.registry import labels, names
+from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
+from selective_st.registry.names import Role, roles_of
+from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.steps import Step
 
 _LOOKED_AT = 1_000  # rows in which texts are compared
@@ -35,7 +34,7 @@ def read(reading: Reading) -> None:
     else:
         reading.shape = shape_of(reading.inputs)
         if reading.label_column is not None:
-            read_label(reading, reading.label_column)
+            labels.read_label(reading, reading.label_column)
         elif not reading.label_rivals:
             _read_unlabelled(reading)
     for given in reading.inputs:
@@ -54,29 +53,24 @@ def read(reading: Reading) -> None:
 
 def _read_unread(reading: Reading, column: Column) -> None:
     """What cannot be read as it is, where it may be an input or the label."""
-    nested = nested_fields(column.cells)
+    nested, step = nested_fields(column.cells), None
     if column.looks == "numbers":
         needed = reading.label_column is None
-    else:
-        needed = not column.looks and any(isinstance(value, str) for value in column.cells)
-    if nested:
-        needed = len(reading.inputs) < 2 and not is_metadata(column)
-    if not (needed or column.role or column.hint):
-        return
-    step = nested.step(column.name) if nested else None
-    if column.looks == "numbers" and column.written.kind == "numbers":
-        step = Step("labels_to_float", (column.name,))
-    reading.needed += [step] if step else []
-    if column.looks == "numbers":
         what = f"numbers in a way of writing that is not read, such as {column.known[0]!r}"
-        what += "; labels_to_float of selective_st.conversion reads it" if step else ""
-    elif column.holds_infinite:
-        what = "infinite numbers, which no loss can reach: leave out these rows"
+        if column.written.kind == "numbers":
+            step = Step("labels_to_float", (column.name,))
+            what += "; labels_to_float of selective_st.conversion reads it"
     elif nested:
+        needed, step = len(reading.inputs) < 2 and not is_metadata(column), nested.step(column.name)
         what = f"{nested}, whose texts must be taken out"
     else:
+        needed = not column.looks and any(isinstance(value, str) for value in column.cells)
         what = "what cannot be read, such as lists written as text"
-    reading.unclear(f"{column} holds {what}")
+        if holds_infinite(column.cells):
+            what = "infinite numbers, which no loss can reach: leave out these rows"
+    if needed or column.role or column.hint:
+        reading.needed += [step] if step else []
+        reading.unclear(f"{column} holds {what}")
 
 
 # --- What the name of the label says ----------------------------------------------------------------------------------
@@ -101,13 +95,10 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
     if "better" in column.tags or names.name_sides(values, reading.input_names):
         reading.no_label = True
         reading.unclear(f"{column} may say which of the inputs is better, not whether they belong together")
-    elif is_turned and not (values and speak_for_themselves(values)):
+    elif is_turned and not (values and labels.speak_for_themselves(values)):
         reading.no_label = True
-        reading.doubts = [doubt for doubt in reading.doubts if doubt != GRANTED]
-        reading.unclear(
-            f"by its name, 1 (or more) in {column} seems to mean 'does not belong together', while losses read 1 as "
-            "'belongs together': turn the values round, into a column with a name that says so"
-        )
+        reading.doubts = [doubt for doubt in reading.doubts if doubt != labels.GRANTED]
+        reading.unclear(said("turned", column))
     elif is_graded and reading.shape == "pair" and {each.role for each in reading.inputs} == {"positive", "negative"}:
         reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
     else:
@@ -133,15 +124,13 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
         return
     first, second = reading.input_names
     are_parts = names.are_parts(reading.input_names)
-    is_other_score = "named bare score" in column.tags and len(column.words) > 1
-    scores_two = name not in names.TRAINER_LABELS and "quality" not in column.tags
-    scores_two = scores_two and not ("named bare score" in column.tags and are_parts) and not is_other_score
-    told = is_relation or names.are_relation_values(values)
-    if told or column.hint == "binary" or (column.hint == "score" and scores_two):
-        return
-    words = set(map(names.key_of, values))
-    says_yes = words <= POSITIVE_VALUES | NEGATIVE_VALUES and words & {"yes", "no", "true", "false"}
+    is_other_score = "named bare score" in column.tags and (are_parts or len(column.words) > 1)
     is_quality = "quality" in column.tags or is_other_score
+    told = is_relation or names.are_relation_values(values) or column.hint == "binary"
+    if told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality):
+        return
+    says_yes = names.says(values, "positive value", "negative value")
+    says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
     if are_parts:
         _disagree(reading, f"{first!r} and {second!r} are named like parts of one text, of which the label may be")
     elif names.is_said_before((first, second)):
@@ -177,8 +166,9 @@ def _disagree(reading: Reading, doubt: str) -> None:
 def _read_lists(reading: Reading, lists: Sequence[Column]) -> None:
     label, texts = reading.label_column, len(reading.inputs) - len(lists)
     roles = roles_of(reading.input_names)
-    by_role = {role: [each for each in reading.inputs if roles.get(each.name) == role] for role in _ROLES}
-    anchors, positives, negatives = by_role.values()
+    anchors, positives, negatives = (
+        [each for each in reading.inputs if roles.get(each.name) == role] for role in ("anchor", "positive", "negative")
+    )
     are_sides = len(anchors) == len(positives) == 1 and len(negatives) <= 1
     are_sides = are_sides and len(reading.inputs) == 2 + len(negatives) and anchors[0] not in lists
     if len(lists) == 1 and texts == 1 and label is not None and label.kind == "numbers":
@@ -188,18 +178,10 @@ def _read_lists(reading: Reading, lists: Sequence[Column]) -> None:
     elif label is None and not reading.label_rivals and texts >= 1:
         reading.shape, reading.label = ("list" if len(lists) == texts == 1 else None), "none"
         reading.alternatives.append(("n-tuple", "none"))
-        reading.unclear(
-            f"{listed(lists)} hold(s) lists of texts without scores: right documents, wrong ones, or both? Add a "
-            "column of scores, or names that say so: positives, negatives"
-        )
+        reading.unclear(said("lists without scores", listed(lists)))
     else:
         what = "no label" if label is None else f"the label {label} ({label.kind})"
-        reading.unclear(
-            f"{listed(lists)} holds lists of texts beside {texts} text column(s) and {what}: no loss takes that"
-        )
-
-
-_ROLES: tuple[Role, ...] = ("anchor", "positive", "negative")
+        reading.unclear(said("lists and a label", listed(lists), texts, what))
 
 
 def _read_sides(reading: Reading, positives: Column, negatives: Column | None = None) -> None:
@@ -212,11 +194,9 @@ def _read_sides(reading: Reading, positives: Column, negatives: Column | None = 
         why = "the right and the wrong texts in one list, with their scores"
         reading.mends.append(Step("join_lists", (*sides, scores["positive"], scores["negative"]), why=why))
         return
-    labels = [each for each in (reading.label_column, *reading.label_rivals) if each is not None]
-    if labels:
-        reading.unclear(
-            f"{', '.join(map(repr, sides))} say what is right and wrong, so that {listed(labels)} is not needed"
-        )
+    known = [each for each in (reading.label_column, *reading.label_rivals) if each is not None]
+    if known:
+        reading.unclear(said("sides and labels", ", ".join(map(repr, sides)), listed(known)))
         return
     wrong = [1 if isinstance(value, str) else len(value) for value in negatives.known] if negatives else []
     widest = max(wrong, default=0)
@@ -231,26 +211,16 @@ def _read_sides(reading: Reading, positives: Column, negatives: Column | None = 
 
 def _read_scored_list(reading: Reading, documents: Column, label: Column) -> None:
     reading.shape = "list"
-    pairs = [
-        (len(texts), scores)
-        for texts, scores in zip(documents.cells, label.cells, strict=True)
-        if texts is not None and scores is not None
-    ]
-    numbers = numbers_in([scores for _, scores in pairs])
-    if not numbers:
-        reading.unclear(f"the lists in {label} hold no numbers")
-        return
-    reading.label_values = (min(numbers), max(numbers))
-    lengths = {len(scores) for _, scores in pairs}
-    if len(lengths) == 1:
-        [reading.label_length] = lengths
-    unequal = sum(texts != len(scores) for texts, scores in pairs)
-    if unequal:
+    lengths = labels.lengths_of(reading, label)
+    rows = [row for row in zip(documents.cells, label.cells, strict=True) if None not in row]
+    unequal = sum(len(texts) != len(scores) for texts, scores in rows)
+    if lengths and unequal:
         reading.unclear(f"{unequal} row(s) have not as many {label} as {documents}", "scores")
+    if not lengths or unequal:
         return
     if len(lengths) > 1:
         reading.because(f"the lists have {min(lengths)} to {max(lengths)} documents")
-    read_scores(reading, numbers)
+    labels.read_scores(reading, label.numbers)
     reading.alternatives.append(("n-tuple", reading.label or "scores"))
 
 
@@ -268,7 +238,7 @@ def _read_unlabelled(reading: Reading) -> None:
     if reading.shape == "pair":
         _read_pair(reading, kinds)
         return
-    doubt_odd_inputs(reading)
+    labels.doubt_odd_inputs(reading)
     # sentence0, sentence1, hard_negative
     if (first, second) in [("numbered", "numbered"), ("anchor", "positive")] and set(others) == {"negative"}:
         reading.because(f"the names {own} say so")
@@ -298,10 +268,7 @@ def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
         if not reading.is_complete or len(texts) < 2:
             reading.doubt("only the rows that were read were compared")
     elif identical >= _IDENTICAL_SOME:
-        reading.deny(
-            f"{identical:.0%} of the rows hold the same text twice and the others two texts: ContrastiveTensionLoss "
-            "reads labels off that; for other losses remove these rows"
-        )
+        reading.deny(said("same text twice", identical))
     elif names.is_damaged_first((first, second)) or (damaged and not any(kinds)):
         reading.meaning = "(damaged_input, original_input) pairs"
         reading.doubt("the first text is, by names or words, the second with words deleted; it may be a positive")

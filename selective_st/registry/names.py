@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import permutations
 from typing import Literal
 
 Role = Literal["anchor", "positive", "negative", "numbered"]
@@ -79,8 +81,7 @@ def stem_of(name: str) -> tuple[str, int | None]:
     """A name without its number, and the number: that of `sentence_B` and `document_two` is 2."""
     key = key_of(name)
     found = re.fullmatch(r"(.+?)_?(\d+)", key) or re.fullmatch(r"(.+)_([a-e]|one|two|three|four|left|right)", key)
-    if found is None and key in ("texta", "textb", "senta", "sentb"):
-        found = re.fullmatch(r"(.+)([ab])", key)
+    found = found or re.fullmatch("(text|sent)([ab])", key)
     if found is None:
         first, _, rest = key.partition("_")
         return (rest, _NUMBERS[first]) if rest and first in _NUMBERS else (key, None)
@@ -196,10 +197,8 @@ def are_parts(names: Sequence[str]) -> bool:
 
 def is_said_before(names: Sequence[str]) -> bool:
     """Whether one of two names is that of what was said before the other: `parent_comment` and `comment`."""
-    first, second = map(words_of, names)
-    return any(
-        one[1:] == other and one[0] in words_for("said before") for one, other in ((first, second), (second, first))
-    )
+    both = permutations(map(words_of, names))
+    return any(one[1:] == other and one[0] in words_for("said before") for one, other in both)
 
 
 def is_damaged_first(names: Sequence[str]) -> bool:
@@ -254,12 +253,10 @@ def roles_of(names: Sequence[str]) -> dict[str, Role]:
             return {**roles, unknown[0]: "positive"}
     if {"anchor", "positive"} <= kinds:
         return roles
-    stems: dict[str, list[str]] = {}  # of names that differ in their numbers only
-    for name in unknown:
-        stem, number = stem_of(name)
-        if number is not None and tags_of(name).isdisjoint(("named choices", "headerless")):
-            stems.setdefault(stem, []).append(name)
-    return roles | {name: "numbered" for several in stems.values() if len(several) > 1 for name in several}
+    counted = [name for name in unknown if stem_of(name)[1] is not None]
+    counted = [name for name in counted if tags_of(name).isdisjoint(("named choices", "headerless"))]
+    stems = Counter(stem_of(name)[0] for name in counted)  # names that differ in their numbers only have one
+    return roles | {name: "numbered" for name in counted if stems[stem_of(name)[0]] > 1}
 
 
 # --- Labels -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from selective_st.catalog import LabelKind, Shape
+from selective_st.catalog import SAID, LabelKind, Shape
 from selective_st.registry.columns import Column
 from selective_st.registry.steps import Step
 
@@ -83,6 +83,11 @@ class Reading:
         self.others += [((first, other), label) for other in rest[:2]]
         self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
         self.alternatives.append(("pair", label))
+
+
+def said(doubt: str, *facts: object) -> str:
+    """A doubt in words, by its name in the catalog."""
+    return SAID["doubts"][doubt].format(*facts)
 
 
 def listed(columns: Iterable[Column], joined: str = ", ") -> str:

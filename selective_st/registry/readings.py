@@ -15,12 +15,6 @@ from selective_st.registry.steps import Step, code_of
 
 _MOST = 3
 
-# What the columns are called so that their names say the reading.
-_INPUT_NAMES: dict[Shape, tuple[str, ...]] = {
-    "single": ("text",),
-    "pair": ("anchor", "positive"),
-    "triplet": ("anchor", "positive", "negative"),
-}
 # What steps mean without which the data cannot be read.
 _NEEDED = {
     "flatten_cells": "the texts in the cells of {} are to be trained on",
@@ -78,13 +72,12 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
         words = " and ".join(said.format(" and ".join(named[call])) for call, said in _NEEDED.items() if named[call])
         return (FormatReading(words, None, None, (), None, tuple(reading.needed)),)
     found: dict[tuple[object, ...], FormatReading] = {}
-    for shape, label, inputs, column in _candidates(reading):
-        column = None if label == "none" else column
+    for label, inputs, column in _candidates(reading):
+        shape, column = shape_of(inputs), None if label == "none" else column
         is_told = f"{shape}, {label}" in SAID["readings"] and (column is None) == (label == "none")
-        if label is None or not is_told or any(given.kind != "text" for given in inputs):
-            continue
+        is_told = is_told and all(given.kind == "text" for given in inputs)
         own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
-        if (label, own, label_column) not in found and len(found) < _MOST:
+        if label and is_told and (label, own, label_column) not in found and len(found) < _MOST:
             words = _words(shape, label, own, column)
             steps, needs = (_choosing(reading, shape, label, own, column, told=told) for told in (True, False))
             named_as_texts = column is not None and any(given in reading.class_of for given in inputs)
@@ -93,38 +86,34 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     return tuple(found.values())
 
 
-_Candidate = tuple[Shape, "LabelKind | None", tuple[Column, ...], "Column | None"]
-
-
-def _candidates(reading: Reading) -> Iterator[_Candidate]:
+def _candidates(reading: Reading) -> Iterator[tuple[LabelKind | None, tuple[Column, ...], Column | None]]:
     """The ways that come into question, the likeliest first; some cannot be put in words."""
     inputs, label = tuple(reading.inputs), reading.label_column
     if not inputs or any(column.kind != "text" for column in inputs):
         return
     shape = shape_of(inputs)
     for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
-        yield shape, _guess(column, len(inputs)), inputs, column
+        yield _guess(column, len(inputs)), inputs, column
     turned = _turned(reading) if shape == "pair" else None
-    yield shape, turned, inputs, label
+    yield turned, inputs, label
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label), *reading.alternatives]
     for of, kind in own if not reading.no_label else ():
         if kind is None or (kind == "none" and label is not None) or (kind == "margin" and reading.label != kind):
             continue
-        if of == shape and not _is_denied(of, kind, inputs, label):
-            yield of, kind, inputs, label
+        if of == shape and not _is_denied(kind, inputs, label):
+            yield kind, inputs, label
         elif of == "single":
             bodies = [column for column in inputs if "body" in column.tags]  # the part to train on alone
-            yield of, kind, (max(bodies or inputs, key=lambda column: sum(map(len, column.known))),), label
+            yield kind, (max(bodies or inputs, key=lambda column: sum(map(len, column.known))),), label
     if len(inputs) == 2 and reading.class_of:
-        yield "single", "class", tuple(given for given in inputs if given != reading.class_of[0]), reading.class_of[0]
+        yield "class", tuple(given for given in inputs if given != reading.class_of[0]), reading.class_of[0]
     for others, other in reading.others:
-        guess = other if label is None or other == "none" else _guess(label, len(others))
-        yield shape_of(others), guess, others, label
+        yield other if label is None or other == "none" else _guess(label, len(others)), others, label
     is_told = label is not None and label.name in names.TRAINER_LABELS and not reading.without_label
-    if not turned and not is_told and not _is_denied(shape, "none", inputs, None):
-        yield shape, "none", inputs, None
+    if not turned and not is_told and not _is_denied("none", inputs, None):
+        yield "none", inputs, None
     if any(kind == "margin" for _, kind in reading.alternatives):
-        yield shape, "margin", inputs, label
+        yield "margin", inputs, label
 
 
 def _turned(reading: Reading) -> LabelKind | None:
@@ -151,16 +140,14 @@ def _are_distances(column: Column) -> bool:
     return names.is_negating(column.name) and column.kind in ("integer", "float")
 
 
-def _is_denied(shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
+def _is_denied(kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
     """Whether a reading is none: wrong texts as positives, or 0 and 1 as classes of pairs."""
-    if (shape, kind) == ("pair", "none"):
+    if kind == "none" and len(inputs) == 2:
         return any(column.role == "negative" for column in inputs)
     if label is None:
         return len(inputs) > 2 and any(column.looks not in ("text", "short") for column in inputs)
-    if kind in ("class", "similarity") and label.kind in ("numbers", "number lists"):
-        return True
-    if shape != "pair":
-        return False
+    if label.kind in ("numbers", "number lists") or len(inputs) != 2:
+        return label.kind in ("numbers", "number lists") and kind in ("class", "similarity")
     guess = _guess(label, len(inputs))
     if kind == "binary":
         return guess == "similarity" or (label.kind in ("text", "class label") and guess != "binary")
@@ -169,10 +156,9 @@ def _is_denied(shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: C
 
 def _guess(column: Column, inputs: int) -> LabelKind | None:
     """What a column's values would be as labels of so many inputs."""
+    is_sign = column.kind == "text" and signs_of(column) is not None
     if column.kind == "class label":
         is_sign = len(column.classes) == 2 and names.is_negation(*column.classes)
-    else:
-        is_sign = column.kind == "text" and signs_of(column) is not None
     if inputs == 2 and is_sign:
         return "binary"
     if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
@@ -201,10 +187,11 @@ def _choosing(
 
 def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[str, str]:
     """Names for the inputs that say what they are for."""
-    wanted = _INPUT_NAMES.get(shape) or ("anchor", "positive", *(f"negative_{k}" for k in range(1, len(inputs) - 1)))
+    negatives = [f"negative_{k}" if len(inputs) > 3 else "negative" for k in range(1, len(inputs) - 1)]
+    wanted = ["text"] if shape == "single" else ["anchor", "positive", *negatives]
     if shape == "pair" and label != "none":
         are_told = list(names.roles_of(inputs).values()) == ["anchor", "positive"]
-        wanted = ("query", "document") if are_told else ("sentence1", "sentence2")
+        wanted = ["query", "document"] if are_told else ["sentence1", "sentence2"]
     return dict(zip(inputs, wanted, strict=True))
 
 

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from selective_st.catalog import SAID
 from selective_st.registry import names
-from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata, is_missing
+from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata
 from selective_st.registry.names import Role, roles_of
-from selective_st.registry.reading import Reading, listed
+from selective_st.registry.reading import Reading, listed, said
+from selective_st.registry.table import present
 
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
 _INPUTS: tuple[ColumnKind, ...] = ("text", "texts", "media")
@@ -28,7 +29,7 @@ def choose_columns(reading: Reading) -> None:
     _choose_label(reading, usable, texts)
     left = _without(usable, (reading.label_column, *reading.label_rivals))
     sentences = sum(column.looks == "text" or column.kind != "text" for column in texts)
-    given = (column for column in left if column.kind in _INPUTS)
+    given = [column for column in left if column.kind in _INPUTS]
     inputs = [column for column in given if not _is_stray(reading, column, texts, sentences)]
     _choose_inputs(reading, inputs, left)
     strays = _without(reading.columns, (*reading.inputs, reading.label_column))
@@ -56,8 +57,6 @@ def _why_aside(column: Column) -> str:
 
 def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
-    if "damaged" in column.tags:
-        return False
     if column.looks == "constant":
         return column.role != "anchor" or "instruction" in column.tags
     if column.looks == "date" or (column.looks in ("code", "named") and column.role is None):
@@ -75,38 +74,31 @@ def _is_complete(kinds: Collection[Role | None]) -> bool:
 
 def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[Column]) -> None:
     taken = next((column for column in columns if column.name == reading.trainer_label), None)
-    if taken is not None and taken.kind == "empty":
+    if taken and taken.kind == "empty":
         reading.doubt(f"the trainer's label column {taken} is empty")
         taken = None
     sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
     longer = [column for column in sentences if column.looks != "short"] or sentences
     roles = roles_of([column.name for column in texts])
-    kinds = {roles.get(column.name) for column in sentences}
-    alone = len(longer) if not {"anchor", "positive"} <= kinds else 0  # a pair without its label
+    is_pair = {"anchor", "positive"} <= {roles.get(column.name) for column in sentences}
     are_premises = names.are_premises([column.name for column in sentences])
-    alone = 2 if are_premises else alone  # which is nothing without
+    alone = 2 if are_premises else 0 if is_pair else len(longer)  # a pair is one without its label, premises are not
     candidates = [column for column in columns if column is not taken and _may_be_label(column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
     if _are_of_sides(named):
-        reading.doubt(
-            f"{listed(named, ' and ')} are scores of the right and of the wrong text: their difference would be a "
-            "margin"
-        )
+        reading.doubt(said("scores of two sides", listed(named, " and ")))
         candidates, named = _without(candidates, named), []
     named = [column for column in named if "gold" in column.words] or named
     if taken is not None:
         reading.label_column = taken
-        _compare(reading, taken, named)
+        _compare(reading, taken, _without_repeats(reading, taken, named))
         return
-    repeats = _repeats(named[0], named[1:]) if named else {}
-    if len(repeats) == len(named) - 1:
-        _tell_repeats(reading, named[0], repeats)
-        named = named[:1]
+    named = [*named[:1], *_without_repeats(reading, named[0], named[1:])] if named else []
     floats = [column for column in candidates if column.kind == "float"]
-    if len(named) == 1 and named[0].kind == "float" and len(floats) > 1 and len(named[0].words) > 1:
+    if len(named) == 1 and named[0].kind == "float" and len(named[0].words) > 1:
         named = floats  # several metrics of a row
     candidates = named or candidates
     if len(candidates) > 1:
@@ -115,8 +107,9 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     elif candidates:
         reading.label_column = found = candidates[0]
         reading.doubt(f"{found} is taken for the label, which a trainer knows only if it is called label or score")
-        if not _is_told(found, alone, are_premises):
-            _doubt_label(reading, found, len(longer))
+        if not _is_told(found, alone, are_premises) and (doubt := _doubt(found, len(longer))):
+            reading.unclear(f"{found} {doubt}")
+            reading.without_label = True
     else:
         groups = [column for column in columns if column.kind == "id" and "group" in column.tags]
         if len(sentences) == 1 and groups:
@@ -124,17 +117,13 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
             reading.label_rivals = (groups[0],)
 
 
-def _doubt_label(reading: Reading, found: Column, longer: int) -> None:
+def _doubt(found: Column, longer: int) -> str:
     """What speaks against a column as label that does not say to be it."""
-    is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
     if not _is_plausible(found) or "fit" in found.tags:
-        doubt = "holds numbers, but neither its name nor its values are those of labels"
-    elif found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded):
-        doubt = "may be a label, or something else that is known of a row: its name is neither"
-    else:
-        return
-    reading.unclear(f"{found} {doubt}")
-    reading.without_label = True
+        return "holds numbers, but neither its name nor its values are those of labels"
+    is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
+    is_asked = found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded)
+    return "may be a label, or something else that is known of a row: its name is neither" if is_asked else ""
 
 
 def _judgements(columns: Sequence[Column]) -> list[Column]:
@@ -162,37 +151,30 @@ def _are_of_sides(named: Sequence[Column]) -> bool:
 
 
 def _compare(reading: Reading, taken: Column, others: Sequence[Column]) -> None:
-    """Look whether further columns named as labels say the same as what the trainer takes."""
-    repeats = _repeats(taken, others)
-    _tell_repeats(reading, taken, repeats)
-    rest = _without(others, repeats)
-    votes = [other for other in rest if names.stem_of(other.name)[0] == names.key_of(taken.name)]
+    """Tell which further columns may be the label beside what the trainer takes."""
+    votes = [other for other in others if names.stem_of(other.name)[0] == names.key_of(taken.name)]
     for vote in votes:
         reading.doubt(f"{vote} seems to be what one of several people said: {taken} is what holds")
-    rivals = _without(rest, votes)
+    rivals = _without(others, votes)
     for rival in rivals:
         reading.unclear(f"{taken}, which the trainer takes, and {rival} both look like the label: keep one")
     reading.label_rivals = (taken, *rivals) if rivals else ()
 
 
-def _repeats(label: Column, others: Sequence[Column]) -> dict[Column, dict[float, str]]:
-    """The columns that say the same as the label, and what its numbers are in their words."""
-    found = ((other, _same_label(label, other)) for other in others)
-    return {other: words for other, words in found if words is not None}
-
-
-def _tell_repeats(reading: Reading, label: Column, repeats: Mapping[Column, dict[float, str]]) -> None:
+def _without_repeats(reading: Reading, label: Column, others: Sequence[Column]) -> list[Column]:
+    """The columns that do not say the same as the label; those that do may tell what its numbers are in words."""
+    repeats = {other: words for other in others if (words := _same_label(label, other)) is not None}
     for other, words in repeats.items():
         reading.because(f"{other} holds the labels of {label} again")
         reading.label_words = reading.label_words or words
+    return _without(others, repeats)
 
 
 def _same_label(label: Column, other: Column) -> dict[float, str] | None:
     """What the labels are in another column's words, if it has one value for each of the label's; else None."""
     if other.kind not in ("text", "integer", "float", "boolean", "class label"):
         return None
-    rows = zip(label.cells, other.cells, strict=True)
-    known = [(first, second) for first, second in rows if not is_missing(first) and not is_missing(second)]
+    known = [row for row in zip(label.cells, other.cells, strict=True) if len(present(row)) == 2]
     pairs = {(str(first), str(second)): (first, second) for first, second in known}
     sides = [len(set(side)) for side in zip(*pairs, strict=True)]
     again = sides == [len(pairs)] * 2 and 2 * len(pairs) <= len(known)
@@ -222,21 +204,19 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     # Named as something said of an input, `question_type` beside `question`, though its words may be of two texts.
     is_of_input = is_attribute and head not in ("quality", "status", "level")
     is_of_input = is_of_input and any(names.words_of(name) == of for name in roles)
-    said = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
-    if is_of_input and alone != 1 and not any(are(column.known) for are in said):
+    of_two = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
+    if is_of_input and alone != 1 and not any(are(column.known) for are in of_two):
         return False
     if _is_label_text(column) or (is_topic and are_class_names(column.cells)):
         return True
     if not is_category or column.role is not None or "damaged" in column.tags:
         return False
-    if (is_attribute and not is_of_input) or beside_others:
-        return True
     is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
-    if names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person:
+    is_judged = names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person
+    if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
-    if is_metadata(column) or ("unnamed" in column.tags and alone != 1):
-        return False
-    return alone >= 1 or _says_how_two_relate(column)
+    is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)
+    return not is_other and (alone >= 1 or _says_how_two_relate(column))
 
 
 def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
@@ -276,20 +256,17 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentenc
         return True
     if column.kind != "text":
         return False
-    if reading.label_column is not None and "remark" in column.tags:
-        others = [other.name for other in _without(texts, [column])]
-        if _is_complete(roles_of(others).values()):
-            return True
-    is_few = len(set(column.known)) <= _FEW * len(column.known)
-    if "instruction" in column.tags and len(texts) > 1 and is_few:
-        return any(other.role in ("anchor", "numbered") for other in _without(texts, [column]))
+    others = _without(texts, [column])
+    if reading.label_column and "remark" in column.tags and _is_complete(roles_of([o.name for o in others]).values()):
+        return True
+    if "instruction" in column.tags and others and len(set(column.known)) <= _FEW * len(column.known):
+        return any(other.role in ("anchor", "numbered") for other in others)
     if column.role is not None or column.speaks_of("unnamed", "damaged"):
         return _is_label_text(column)
     if column.hint and reading.label_column is None:
         return are_class_names(column.cells)
-    if column.looks == "category" and sentences:
-        return True
-    return column.looks in ("short", "code") and sentences > 1
+    most = {"category": 0, "short": 1, "code": 1}  # so many sentences may stand beside a text that looks so
+    return column.looks in most and sentences > most[column.looks]
 
 
 def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column]) -> None:
@@ -302,17 +279,13 @@ def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column
     complete = _is_complete(kinds)
     choices = [column for column in left if "named choices" in column.tags and column.kind in (*_INPUTS, "other")]
     if choices:
-        reading.unclear(
-            f"{listed(choices)} hold(s) answers to choose from: which of them is right must be looked up first"
-        )
+        reading.unclear(said("choices", listed(choices)))
     elif complete and extra:
         aside = all(column.speaks_of("remark", "named attribute") for column in extra)
         label = reading.label_column
         takes_two = label is not None and label.kind not in ("numbers", "number lists")
         if takes_two and len(named) == 2 and (aside or "numbered" not in kinds):
-            reading.doubt(
-                f"{listed(extra)} may be text to train on too, but the label is for two texts, and these are named"
-            )
+            reading.doubt(said("further texts", listed(extra)))
         else:
             reading.unclear(f"{listed(extra)} may be text to train on, or not: keep only the columns to train on")
             reading.others.append((tuple(inputs), "none"))
@@ -342,11 +315,11 @@ def _once(reading: Reading, inputs: list[Column]) -> list[Column]:
 def _without_contradicted(reading: Reading, inputs: list[Column]) -> list[Column]:
     """The inputs without those whose values are no texts though their names are, where the others do without them."""
     odd = ("category", "constant", "code", "date", "named")
-    said = [column for column in inputs if column.looks not in odd or column.role == "anchor"]
+    kept = [column for column in inputs if column.looks not in odd or column.role == "anchor"]
     if reading.label_column:  # the title of a document stands beside it
-        said = [column for column in said if column.words[1:][-1:] != ["title"]]
-    doubtful = [column for column in _without(inputs, said) if column.role != "anchor"]
-    if not doubtful or not _is_complete(roles_of([column.name for column in said]).values()):
+        kept = [column for column in kept if column.words[1:][-1:] != ["title"]]
+    doubtful = [column for column in _without(inputs, kept) if column.role != "anchor"]
+    if not doubtful or not _is_complete(roles_of([column.name for column in kept]).values()):
         return inputs
     reading.doubt(f"{listed(doubtful)} hold(s) no texts to train on, whatever the name says")
     return _without(inputs, doubtful)
@@ -361,10 +334,7 @@ def _with_ids(
     ids = [column for column in left if names.role_of(stands_for.get(column.name, "")) not in (None, *known)]
     if not ids or (inputs and known == {None}):
         return inputs, roles
-    reading.unclear(
-        f"{listed(ids)} hold(s) IDs of inputs: needs resolve_ids "
-        "(sentence_transformers.util), which puts the texts in their place"
-    )
+    reading.unclear(said("ids", listed(ids)))
     chosen = {column.name for column in (*inputs, *ids)}
     inputs = [column for column in left if column.name in chosen]
     texts = [stands_for.get(column.name, column.name) for column in inputs]
@@ -380,10 +350,7 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
         reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
     for column in texts:
         if column.looks == "named" or (column.kind == "texts" and column.holds_names_only):
-            reading.deny(
-                f"{column} holds UUIDs, hashes or links, which say nothing to a model: resolve_ids "
-                "(sentence_transformers.util) puts the texts in their place"
-            )
+            reading.deny(said("names only", column))
         elif column in codes:
             reading.doubt(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
         elif column.looks == "category" and column.role in ("positive", "negative") and len(inputs) > 1:
@@ -395,16 +362,17 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
 
 
 def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
-    rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}
-    if all(column.name in roles for column in inputs):
-        return sorted(inputs, key=lambda column: (rank[roles[column.name]], names.stem_of(column.name)[1] or 0))
     own = [column.name for column in inputs]
-    if names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags):
+    are_known = all(name in roles for name in own)
+    are_turned = names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags)
+    if are_turned and not are_known:
         return inputs[::-1]
-    # What is not named an anchor comes after it; lists come last.
-    has_anchor = "anchor" in roles.values()
 
-    def place(column: Column) -> tuple[int, bool]:
-        return rank[roles.get(column.name, "positive")] if has_anchor else 0, column.kind in ("texts", "ids")
+    def place(column: Column) -> tuple[int, int]:
+        rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}[roles.get(column.name, "positive")]
+        if are_known:
+            return rank, names.stem_of(column.name)[1] or 0
+        # What is not named an anchor comes after it; lists come last.
+        return rank if "anchor" in roles.values() else 0, column.kind in ("texts", "ids")
 
     return sorted(inputs, key=place)

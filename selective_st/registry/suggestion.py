@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from selective_st.registry.focused import Chosen
 
 _SCRIPT_BATCH = 16
+_SCALES = {"probability": (0.0, 1.0), "cosine": (-1.0, 1.0)}  # of labels for losses of such scores
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
 _DUPLICATES = (
@@ -35,6 +36,12 @@ _DUPLICATES = (
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
+_OF_TEXTS = {  # what makes pairs of single texts for losses that take these
+    "ContrastiveTensionLoss": Step(
+        "texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others"
+    ),
+    "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
+}
 # What is told of a format, of a loss and of a conversion in JSON.
 _OF_FORMAT = (
     "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
@@ -60,7 +67,6 @@ class Suggestion:
         setup: The lines of the code that make what the arguments need.
         expression: The expression of the code that makes the loss.
         known: What a setup line would find in the dataset, by its name.
-        code: Code ready to paste; `model` and `dataset` are yours.
     """
 
     entry: LossEntry
@@ -74,7 +80,6 @@ class Suggestion:
     setup: tuple[str, ...] = field(repr=False)
     expression: str = field(repr=False)
     known: tuple[tuple[str, Any], ...] = field(repr=False)
-    code: str = field(default="", repr=False)
 
     @property
     def loss(self) -> str:
@@ -90,6 +95,12 @@ class Suggestion:
     def recommended(self) -> bool:
         """Whether Sentence Transformers commonly recommends it for such data."""
         return self.loss in self.row.recommended
+
+    @cached_property
+    def code(self) -> str:
+        """Code ready to paste; `model` and `dataset` are yours."""
+        lines = [*step_lines(self.steps), *self.setup, *self.as_code(self.expression).assigned("loss")]
+        return "\n\n".join(filter(None, ("\n".join(each) for each in (sorted_imports(self._imports()), lines))))
 
     @property
     def sampler(self) -> str:
@@ -122,13 +133,11 @@ class Suggestion:
             f"from sentence_transformers import {kind}, {kind}Trainer, {kind}TrainingArguments",
             "from selective_st.data import read_table",
             "from selective_st.registry import check_dataset",
+            *(["from sentence_transformers.base.training_args import BatchSamplers"] if self.sampler else []),
+            *(["from selective_st.model_card import SelectiveModelCardCallback"] if self.selective else []),
         ]
-        if self.sampler:
-            imports.append("from sentence_transformers.base.training_args import BatchSamplers")
-        callbacks = ""
-        if self.selective:  # the model's card then tells what the loss cares about
-            imports.append("from selective_st.model_card import SelectiveModelCardCallback")
-            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
+        # The model's card then tells what the loss cares about.
+        callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]" if self.selective else ""
         outputs = ""
         if kind == "CrossEncoder":
             classes = codes.classes_in(dict(self.known).get("label", "label"))
@@ -136,7 +145,7 @@ class Suggestion:
         trainer = Expression(f"{kind}Trainer(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})")
         lines = template("suggested.txt").script(
             of=self,
-            title=codes.one_line(model),
+            title=" ".join(model.replace("\\", "/").replace('"', "'").split()),  # harmless in a docstring
             imports=sorted_imports(imports),
             read=codes.table_line(data or "train.csv", header=header, split=split),
             steps=step_lines(self.steps),
@@ -163,18 +172,20 @@ class Suggestion:
             DataError: If an argument cannot be made, such as the number of classes without the dataset.
             ImportError: If the installed version does not have the loss.
         """
-        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
+        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known), **given}
         for line in self.setup:
             name, _, code = line.partition(" = ")
             # What is known is of the rows that were looked at; the dataset has them all.
             if name not in given and (name not in names or dataset is not None):
                 names[name] = self._value(code, names)
-        built: nn.Module = self._made(self.expression, names, given)
+        arguments = dict(self.arguments)
+        own, asked = (call_of(self.loss, each) for each in (arguments, arguments | {name: name for name in given}))
+        built: nn.Module = self._value(self.expression.replace(own, asked), names)
         return built
 
     def as_code(self, code: str) -> Expression:
         """Code that may name this loss and those of its model type."""
-        return Expression(code, self.model_type, self.entry)
+        return Expression(code, self.model_type)
 
     def _imports(self) -> list[str]:
         """The imports of the code."""
@@ -191,17 +202,6 @@ class Suggestion:
                 f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
             ) from None
 
-    def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-        """The loss, with given arguments instead of its own, also within a wrapper."""
-        name, arguments = self.as_code(expression).call
-        given_here = given if name == self.loss else {}
-        values = {
-            key: self._made(code, names, given) if key == "loss" and name != self.loss else self._value(code, names)
-            for key, code in arguments.items()
-            if key not in given_here
-        }
-        return self._value(name, names)(names["model"], **values, **given_here)
-
 
 class Suggestions(list[Suggestion]):
     """The losses for the data, the best first, and what else can be done.
@@ -213,6 +213,7 @@ class Suggestions(list[Suggestion]):
         model_type: Which models.
         named: What `of` finds by its name besides: losses for the readings of data that are unclear.
         choice: The loss that was chosen of them, with the steps that lay the data out for it, and why.
+        focus: Which scores matter.
 
     Attributes:
         format: The format of the data.
@@ -220,6 +221,7 @@ class Suggestions(list[Suggestion]):
         model_type: Which models.
         named: What `of` finds by its name besides.
         choice: The loss that was chosen of them, and why; None where the rows were not looked at.
+        focus: Which scores matter, as code; None for each loss's own link.
     """
 
     def __init__(
@@ -230,9 +232,10 @@ class Suggestions(list[Suggestion]):
         model_type: ModelType = "SentenceTransformer",
         named: Sequence[Suggestion] = (),
         choice: tuple[Suggestion, str] | None = None,
+        focus: Chosen | None = None,
     ) -> None:
         super().__init__(found)
-        self.format, self.model_type, self.choice = data_format, model_type, choice
+        self.format, self.model_type, self.choice, self.focus = data_format, model_type, choice, focus
         self.conversions, self.named = tuple(conversions), tuple(named)
 
     def of(self, loss: str | None = None) -> Suggestion:
@@ -304,19 +307,16 @@ def _unsuited(found: Suggestions, name: Any) -> str:
 def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
     """The losses for a format, in the order of the catalog; `view` is the data as far as they are read, if at all."""
     opened = conversions.conversions_of(form, view, model_type)
-    if conversions.identifiers_of(form):  # no loss learns from IDs
-        return Suggestions([], form, opened, model_type)
-    if form.certainty != "unclear":
-        return Suggestions(_once(form, view, focus, model_type), form, opened, model_type)
-    readings = [
-        in_layout(form, each.shape, each.label, steps=each.needs, inputs=each.inputs, label_column=each.label_column)
-        for each in form.readings
-        if each.shape is not None and each.label is not None
-    ]
+    if form.certainty != "unclear" or conversions.identifiers_of(form):  # no loss learns from IDs
+        found = [] if conversions.identifiers_of(form) else _once(form, view, focus, model_type)
+        return Suggestions(found, form, opened, model_type, focus=focus)
     named: dict[str, Suggestion] = {}  # each where it comes first
-    for found in itertools.chain.from_iterable(_once(reading, view, focus, model_type) for reading in readings):
-        named.setdefault(found.loss, found)
-    return Suggestions([], form, (), model_type, list(named.values()))
+    for way in form.readings:
+        if way.shape and way.label:
+            told: dict[str, Any] = {"steps": way.needs, "inputs": way.inputs, "label_column": way.label_column}
+            for each in _once(in_layout(form, way.shape, way.label, **told), view, focus, model_type):
+                named.setdefault(each.loss, each)
+    return Suggestions([], form, (), model_type, list(named.values()), focus=focus)
 
 
 def in_layout(form: DataFormat, shape: Shape, label: LabelKind, *, pairs: str = "", **changes: Any) -> DataFormat:
@@ -374,13 +374,10 @@ def _suggestion(
     if entry.is_wrapped:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
         expression = call_of("SpladeLoss", wrapper | {"loss": expression})
-    found = Suggestion(
+    return Suggestion(
         entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
         tuple(arguments.items()), setup, expression, known,
     )  # fmt: skip
-    lines = [*step_lines(found.steps), *setup, *found.as_code(expression).assigned("loss")]
-    parts = ["\n".join(sorted_imports(found._imports())), "\n".join(lines)]
-    return replace(found, code="\n\n".join(filter(None, parts)))
 
 
 def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) -> list[str]:
@@ -415,10 +412,10 @@ def _setup(
     are_lists = row.label == "class probabilities"
     number = form.label_length if are_lists else form.label_values and int(form.label_values[1]) + 1
     classes = codes.classes_in(label, are_lists=are_lists)
-    counted = [line.partition(" = ") for line in entry.setup]
-    known = {name: number for name, _, code in counted if code == catalog.CLASSES and number is not None}
+    counted = [line.removesuffix(f" = {catalog.CLASSES}") for line in entry.setup if line.endswith(catalog.CLASSES)]
+    known = {"label": label} | dict.fromkeys(counted, number)
     lines = tuple(line.replace(catalog.CLASSES, classes) for line in entry.setup)
-    return lines, tuple((({"label": label} if label else {}) | known).items())
+    return lines, tuple((name, value) for name, value in known.items() if value)
 
 
 def _more_steps(
@@ -431,30 +428,25 @@ def _more_steps(
     arguments: Mapping[str, str],
 ) -> tuple[list[Step], list[str]]:
     """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
-    if row.shape == "single" and row.label == "none":
-        if entry.name == "ContrastiveTensionLoss":
-            return [Step("texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others")], []
-        if entry.name == "DenoisingAutoEncoderLoss":
-            return [Step("damage_texts", why="pairs of a damaged text and the text")], []
+    if row.shape == "single" and row.label == "none" and entry.name in _OF_TEXTS:
+        return [_OF_TEXTS[entry.name]], []
     if label is None:
         return [], []
     are_margins, are_scores = row.label in ("margin", "margins"), row.label in ("similarity", "scores")
-    if are_margins and ours is not None and form.label_values:
-        width = math.ceil(max(map(abs, form.label_values)))
-        bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
-        if width > 2 and bounded:
-            step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
-            return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
+    width = math.ceil(max(map(abs, form.label_values or (0,))))
+    bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
+    if are_margins and ours and width > 2 and bounded:
+        step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
+        return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
     wanted = _wanted_scale(entry, row, ours, arguments)
     scaling = conversions.scaling(form, label, wanted) if are_scores and wanted else None
     if scaling is not None:
         _, low, high = scaling.arguments
         note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
         return [scaling], [note] if conversions.scale_of(form)[1] else []
-    targets = arguments.get("targets")
-    if ours is None:
-        floats = (are_margins or row.label == "scores") and not entry.order_only
-    else:
+    floats = (are_margins or row.label == "scores") and not entry.order_only
+    if ours:
+        targets = arguments.get("targets")
         floats = targets is None if row.label == "binary" else (are_margins or are_scores) and targets != '"labels"'
     is_asked = floats and _holds_integers(form, view)
     return ([Step("labels_to_float", (label,), why="scores are floats")] if is_asked else []), []
@@ -464,10 +456,8 @@ def _wanted_scale(
     entry: LossEntry, row: Row, ours: Selective | None, arguments: Mapping[str, str]
 ) -> tuple[float, float] | None:
     """Where the labels must lie; None for anywhere."""
-    if entry.score == "probability":
-        return 0.0, 1.0
-    if entry.score == "cosine":
-        return -1.0, 1.0
+    if entry.score in _SCALES:
+        return _SCALES[entry.score]
     if entry.model_type == "CrossEncoder":  # its logits are not bounded; a Sigmoid's scores are
         return (0.0, 1.0) if "activation_fn" in arguments and row.label == "scores" else None
     bounded = "dot_score" not in arguments.get("similarity_fct", "")
@@ -478,8 +468,7 @@ def _wanted_scale(
 def _holds_integers(form: DataFormat, view: Any) -> bool:
     """Whether the labels are integers, and stay so in the steps."""
     column = form.label_column
-    if any(step.call in ("labels_to_float", "scale_labels") for step in form.steps):
+    if column is None or any(step.call in ("labels_to_float", "scale_labels") for step in form.steps):
         return False
-    if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in form.columns):
-        return True
-    return view is not None and column is not None and bool(view.holds_integers(column))
+    of_integers = form.kinds.get(column) in ("integer", "boolean", "class label")
+    return of_integers or (view is not None and bool(view.holds_integers(column)))

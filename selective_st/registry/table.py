@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -106,9 +106,7 @@ class Table:
         return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
 
     def scan(self, *columns: str) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
-        """Go through columns in Arrow batches, in the order in which the rows are stored.
-
-        A shuffled dataset has another order; to take its rows one by one would cost a hundred times as much.
+        """Go through columns in Arrow batches.
 
         Args:
             *columns: Which columns, at least one.
@@ -116,24 +114,17 @@ class Table:
         Yields:
             The numbers of a batch's rows, counted from 0 in the dataset's order, and the batch.
         """
-        order = _storage_order(self._dataset)
-        if order is not None:
-            stored = self._dataset._data.table.select(list(columns))
-            for start in range(0, len(order), _BATCH):
-                numbers = order[start : start + _BATCH]
-                known = numbers >= 0
-                if known.any():
-                    batch = stored.slice(start, _BATCH)
-                    yield numbers[known], batch if known.all() else batch.filter(known)
-            return
+        # From what is stored: of a shuffled dataset rows would be read one by one, at a hundred times the cost.
+        stored, indices = self._dataset._data.table.select(list(columns)), self._dataset._indices
         of_sample = np.asarray(self.sampled) if self.is_stream or self.has_transform else None
-        dataset = self._dataset.select_columns(list(columns)).with_format("arrow")
-        for start, stop in _blocks(len(dataset)):
-            part = dataset if (start, stop) == (0, len(dataset)) else dataset.select(range(start, stop))
-            for batch in part.iter(batch_size=_BATCH):
-                numbers = np.arange(start, start + len(batch))
+        for start, stop in _blocks(len(self._dataset)):
+            for first in range(start, stop, _BATCH):
+                numbers = np.arange(first, min(first + _BATCH, stop))
+                if indices is None:
+                    batch = stored.slice(first, len(numbers))
+                else:
+                    batch = stored.take(indices.column(0).slice(first, len(numbers)).to_numpy())
                 yield numbers if of_sample is None else of_sample[numbers], batch
-                start += len(batch)
 
     def read(self) -> str:
         """What was read, for people."""
@@ -149,15 +140,8 @@ class Table:
 
 def present(values: Iterable[Any]) -> list[Any]:
     """The values that are there: no None, no NaN, no text without a character to read."""
-    return [
-        value
-        for value in values
-        if not (
-            value is None
-            or (isinstance(value, float) and math.isnan(value))
-            or (value.__class__ is str and not value.strip())
-        )
-    ]
+    known = [value for value in values if value is not None and not (isinstance(value, float) and math.isnan(value))]
+    return [value for value in known if value.__class__ is not str or value.strip()]
 
 
 def tables(data: object) -> list[Table]:
@@ -227,18 +211,17 @@ def to_dataset(data: Any) -> Any:
         >>> to_dataset([{"a": "x", "b": "y"}, {"a": "z", "b": "w"}]).column_names
         ['a', 'b']
     """
-    from datasets import IterableDataset
+    from datasets import Dataset, IterableDataset
 
     found = _as_dataset(data)
     if isinstance(found, IterableDataset):
-        return _from_rows("The stream", list(found), found.features)
-    return _from_rows("The dataset", list(found)) if found.format["type"] == "custom" else found
+        return _made("The stream", Dataset.from_list, list(found), features=found.features)
+    return _made("The dataset", Dataset.from_list, list(found)) if found.format["type"] == "custom" else found
 
 
 def _as_dataset(data: Any) -> Any:
     """A Dataset or a stream of whatever holds data."""
     import pandas as pd
-    import pyarrow as pa
     from datasets import Dataset, IterableDataset
 
     if isinstance(data, IterableDataset):
@@ -247,26 +230,17 @@ def _as_dataset(data: Any) -> Any:
         return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
         if isinstance(values, (str, Mapping, Set, pd.DataFrame)):  # whose items are no rows, or in no order
-            got = f"the text {values!r:.60}" if isinstance(values, str) else f"a {type(values).__name__}"
-            of_frames = " a Dataset.from_pandas(frame) of each frame" if isinstance(values, pd.DataFrame) else " a list"
-            raise TypeError(f"data must hold a list in each column, got {got} in {name!r}. Write{of_frames}.")
-    try:
-        if isinstance(data, pd.DataFrame):
-            return Dataset.from_pandas(data, preserve_index=False)
-        if isinstance(data, Mapping):
-            return Dataset.from_dict(dict(data))
-        if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
-            every = dict.fromkeys(itertools.chain.from_iterable(data))  # those of the first row would be taken alone
-            return Dataset.from_list([dict.fromkeys(every) | dict(row) for row in data])
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError(
-            f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
-            "values as the others."
-        ) from error
-    if isinstance(data, list):
-        what = f"a list of {type(data[0]).__name__}" if data else "an empty list"
-    else:
-        what = type(data).__name__
+            write = "Dataset.from_pandas(frame) of each frame" if isinstance(values, pd.DataFrame) else "list"
+            got = f"a {type(values).__name__} in {name!r}"
+            raise TypeError(f"data must hold a list in each column, got {got}. Write a {write}.")
+    if isinstance(data, pd.DataFrame):
+        return _made("The data", Dataset.from_pandas, data, preserve_index=False)
+    if isinstance(data, Mapping):
+        return _made("The data", Dataset.from_dict, dict(data))
+    if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
+        every = dict.fromkeys(itertools.chain.from_iterable(data))  # those of the first row would be taken alone
+        return _made("The data", Dataset.from_list, [dict.fromkeys(every) | dict(row) for row in data])
+    what = f"a list of {type(data[0]).__name__}" if isinstance(data, list) and data else type(data).__name__
     raise TypeError(
         f"data must be a Dataset, IterableDataset, DatasetDict, dict of columns, list of dicts or pandas DataFrame; "
         f"got {what}. Read a file with selective_st.data.read_table(path)."
@@ -283,21 +257,19 @@ def _table(data: Any, name: str | None) -> Table:
     has_transform = not is_stream and dataset.format["type"] == "custom"
     has_features = dataset.column_names is not None
     rows = None if is_stream else len(dataset)
-    found: list[dict[str, Any]] = []
+    features = None
     if is_stream:
         found = list(itertools.islice(dataset, SAMPLE_ROWS))
         sampled = list(range(len(found)))
+        # Streams that know their features keep them: the names of classes, above all.
+        features = dataset.features if found and list(dataset.features or ()) == list(found[0]) else None
     else:
         sampled = _sample(len(dataset), TRANSFORM_ROWS if has_transform else SAMPLE_ROWS)
+        found = [dataset[row] for row in sampled] if has_transform else []
     if is_stream or has_transform:
-        found = found or [dataset[row] for row in sampled]
-        columns = list(found[0]) if found else []
-        # Streams that know their features keep them: the names of classes, above all.
-        known = dataset.features if is_stream and list(dataset.features or ()) == columns else None
-        dataset = _from_rows(label, found, known)
-    else:
-        dataset = dataset.with_format(None)
-        columns = dataset.column_names
+        dataset = _made(label, Dataset.from_list, found, features=features)
+    dataset = dataset.with_format(None)
+    columns = dataset.column_names
     if not len(dataset) or not columns:
         raise DataError(f"{label} has no {'rows' if columns else 'columns'}. There is nothing to look at.")
     plain = dataset if len(dataset) == len(sampled) else dataset.select(sampled)
@@ -310,30 +282,16 @@ def _table(data: Any, name: str | None) -> Table:
     )
 
 
-def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) -> Any:
+def _made(label: str, make: Callable[..., Dataset], *rows: Any, **options: Any) -> Dataset:
     import pyarrow as pa
-    from datasets import Dataset
 
     try:
-        return Dataset.from_list(found, features=features)
+        return make(*rows, **options)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
-
-
-def _storage_order(dataset: Dataset) -> NDArray[np.int64] | None:
-    """For each stored row its number in a shuffled or selected dataset, -1 if it is not in it; None if that is no gain.
-
-    It is none where rows are in order already, where only few of the stored rows are in the dataset, where one is in it
-    twice, and beyond the number of rows that a scan goes through.
-    """
-    indices = dataset._indices
-    stored = len(dataset._data.table)
-    if indices is None or len(indices) > SCAN_ROWS or stored > 4 * len(indices):
-        return None
-    places = indices.column(0).to_numpy()
-    order = np.full(stored, -1, dtype=np.int64)
-    order[places] = np.arange(len(places))
-    return order if np.count_nonzero(order >= 0) == len(places) else None
+        raise DataError(
+            f"{label} could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
+            "values as the others."
+        ) from error
 
 
 def _sample(rows: int, size: int) -> list[int]:
