@@ -48,8 +48,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     """
     if size is not None:
         common.at_least(1, "size", size, 8)
-    label = common.label_column(dataset)
-    column, labels = _list_columns("split_lists", dataset, column, label)
+    column, labels = _list_columns("split_lists", dataset, column)
     sizes = _sizes(dataset, [column, *labels])
     empty = [row for row, (texts, *_) in enumerate(sizes) if not texts]
     if empty:
@@ -57,24 +56,17 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
     extra = sizes[0][-1] - sizes[0][0]
     fits = not labels or 0 <= extra <= len(dataset.column_names) - 3
-    unequal = [row for row, of in enumerate(sizes) if not fits or of[-1] - of[0] != extra]
-    _refuse_unequal(unequal, column, label)
+    _refuse_unequal([row for row, of in enumerate(sizes) if not fits or of[-1] - of[0] != extra], column, labels)
     longest = max(texts for texts, *_ in sizes)
     number = longest if size is None else min(size, longest)
     fresh = [f"{_singular(column)}_{k + 1}" for k in range(number)]
     common.check_free(dataset, [name for name in fresh if name != column])
 
-    def place(texts: list[str], k: int) -> str:
-        return texts[k] if k < len(texts) else "" if labels else texts[k % len(texts)]
-
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        made: dict[str, list[Any]] = {
-            name: [place(texts, k) for texts in batch[column]] for k, name in enumerate(fresh)
-        }
-        for name in labels:
-            width = number + extra
-            made[name] = [[*given[:width], *[_NAN] * (width - len(given))] for given in batch[name]]
-        return made
+    def change(row: common.Row, _: int) -> list[common.Row]:
+        texts = row[column]
+        more = [""] * number if labels else texts * number
+        padded = {name: [*row[name], *[_NAN] * number][: number + extra] for name in labels}
+        return [row | dict(zip(fresh, [*texts, *more], strict=False)) | padded]
 
     features = _replaced(dataset, column, dict.fromkeys(fresh, Value("string"))) | dict.fromkeys(labels, _NUMBERS)
     return common.mapped(dataset, change, features)
@@ -101,25 +93,19 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         >>> lists_to_rows(lists)[:]
         {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
     """
-    label = common.label_column(dataset)
-    column, labels = _list_columns("lists_to_rows", dataset, column, label)
-    each = [column, *labels]
-    _refuse_unequal([row for row, of in enumerate(_sizes(dataset, each)) if len({*of}) > 1], column, label)
+    column, labels = _list_columns("lists_to_rows", dataset, column)
+    _refuse_unequal(
+        [row for row, of in enumerate(_sizes(dataset, [column, *labels])) if len({*of}) > 1], column, labels
+    )
     name = _singular(column)
     common.check_free(dataset, [name] if name != column else [])
-    names = {old: name if old == column else old for old in dataset.column_names}
-    features = {
-        names[old]: common.inner_feature(feature) if old in each else feature
-        for old, feature in dataset.features.items()
-    }
 
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        places = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
-        return {
-            fresh: [batch[old][row][k] if old in each else batch[old][row] for row, k in places]
-            for old, fresh in names.items()
-        }
+    def change(row: common.Row, _: int) -> list[common.Row]:
+        each = zip(*(row[old] or [] for old in (column, *labels)), strict=True)
+        return [row | dict(zip((name, *labels), cells, strict=True)) for cells in each]
 
+    inner = {old: common.inner_feature(dataset.features[old]) for old in (column, *labels)}
+    features = _replaced(dataset, column, {name: inner.pop(column)}) | inner
     made = common.mapped(dataset, change, features)
     if not len(made):
         raise DataError(f"all lists in column {column!r} are empty. Choose another column.")
@@ -164,8 +150,8 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
             return [part(item, field) for item in cell]
         return None if cell is None else cell[field]
 
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        return {name: [part(cell, field) for cell in batch[column]] for name, field in names.items()}
+    def change(row: common.Row, _: int) -> list[common.Row]:
+        return [row | {name: part(row[column], field) for name, field in names.items()}]
 
     parts = {name: datasets.Sequence(inner[field]) if is_list else inner[field] for name, field in names.items()}
     return common.mapped(dataset, change, _replaced(dataset, column, parts))
@@ -209,15 +195,11 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     if bad:
         raise common.refused("not_a_label_each", label=label, documents=documents, rows=common.shown(bad))
 
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        labels = batch[label] if label else [[1.0, *[0.0] * (len(documents) - 1)]] * len(rows)
-        texts = zip(*(batch[column] for column in documents), strict=True)
-        lists = [
-            [pair for pair in zip(*row, strict=True) if not any(map(common.is_missing, pair))]
-            for row in zip(texts, labels, strict=True)
-        ]
-        sides = [[[pair[side] for pair in pairs] for pairs in lists] for side in (0, 1)]
-        return dict(zip((name, label_name), sides, strict=True))
+    def change(row: common.Row, _: int) -> list[common.Row]:
+        labels = row[label] if label else [1.0, *[0.0] * (len(documents) - 1)]
+        pairs = zip([row[column] for column in documents], labels, strict=True)
+        known = [pair for pair in pairs if not any(map(common.is_missing, pair))]
+        return [row | {name: [text for text, _ in known], label_name: [number for _, number in known]}]
 
     features = {query: dataset.features[query], name: _TEXTS, label_name: _NUMBERS}
     return common.mapped(dataset, change, features)
@@ -249,16 +231,19 @@ def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = 
     """
     sides = [positives] if negatives is None else [positives, negatives]
     cells = [tuple(map(_as_texts, row)) for row in common.values_in(dataset, sides)]
-    complete = [row for row, lists in enumerate(cells) if all(lists)]
-    if not complete:
+    width = max((len(lists[-1]) for lists in cells if all(lists)), default=0)
+    if not width:
         raise common.refused("no_row_with_texts", sides=sides)
-    source = [row for row in complete for _ in cells[row][0]]
-    new = {"positive": [text for row in complete for text in cells[row][0]]}
-    width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
-    for k in range(width):
-        name = "negative" if width == 1 else f"negative_{k + 1}"
-        new[name] = [cells[row][1][k % len(cells[row][1])] for row in source]
-    return _with_new(dataset.select(source), sides, new)
+    names = ["negative"] if width == 1 else [f"negative_{k + 1}" for k in range(width)]
+    names = names if negatives is not None else []
+
+    def change(row: common.Row, number: int) -> list[common.Row]:
+        right, wrong = cells[number][0], cells[number][-1]
+        turns = dict(zip(names, wrong * width, strict=False))
+        return [row | {"positive": text} | turns for text in right if wrong]
+
+    features = {name: feature for name, feature in dataset.features.items() if name not in sides}
+    return common.mapped(dataset, change, features | dict.fromkeys(["positive", *names], Value("string")))
 
 
 @converter()
@@ -289,42 +274,34 @@ def join_lists(
         >>> join_lists(lists, "pos", "neg")[0]
         {'query': 'x', 'documents': ['a', 'c', 'd'], 'labels': [1.0, 0.0, 0.0]}
     """
-    columns = [positives, negatives]
-    given = [column for column in (positive_scores, negative_scores) if column is not None]
-    common.chosen_columns("join_lists", dataset, [*columns, *given])
-    texts = [tuple(map(_as_texts, row)) for row in common.values_in(dataset, columns)]
-    labels = [
-        _scores_of(dataset, column, [len(row[side]) for row in texts], 1.0 - side)
-        for side, column in enumerate((positive_scores, negative_scores))
-    ]
-    rows = [row for row, lists in enumerate(texts) if any(lists)]
-    documents = [[*texts[row][0], *texts[row][1]] for row in rows]
-    scores = [[*labels[0][row], *labels[1][row]] for row in rows]
-    return _with_new(dataset.select(rows), [*columns, *given], {"documents": documents, "labels": scores})
+    sides = {positives: positive_scores, negatives: negative_scores}
+    given = [*sides, *filter(None, sides.values())]
+    common.chosen_columns("join_lists", dataset, given)
+    for column, scores in sides.items():
+        each = common.values_in(dataset, [column, scores]) if scores is not None else ()
+        bad = [row for row, (texts, of) in enumerate(each) if len(_as_texts(texts)) != len(_as_list(of))]
+        if bad:
+            raise common.refused("not_a_score_each", column=scores, rows=common.shown(bad))
+
+    def change(row: common.Row, _: int) -> list[common.Row]:
+        documents, labels = list[str](), list[float]()
+        for (column, scores), default in zip(sides.items(), (1.0, 0.0), strict=True):
+            texts = _as_texts(row[column])
+            documents += texts
+            labels += [default] * len(texts) if scores is None else _as_list(row[scores])
+        return [row | {"documents": documents, "labels": labels}] if documents else []
+
+    features = {name: feature for name, feature in dataset.features.items() if name not in given}
+    return common.mapped(dataset, change, features | {"documents": _TEXTS, "labels": _NUMBERS})
 
 
-def _scores_of(dataset: Dataset, column: str | None, sizes: list[int], default: float) -> list[list[float]]:
-    """The scores in a column, as many in each row as there are texts; without a column, the same for all texts."""
-    if column is None:
-        return [[default] * size for size in sizes]
-    scores = [value if isinstance(value, list) else [value] for value in common.values_of(dataset, column)]
-    bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
-    if bad:
-        raise common.refused("not_a_score_each", column=column, rows=common.shown(bad))
-    return scores
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _as_texts(value: Any) -> list[str]:
     """The texts of a cell: one, or a list of them, without empty ones."""
-    texts = value if isinstance(value, list) else [value]
-    return [text for text in texts if isinstance(text, str) and text.strip()]
-
-
-def _with_new(dataset: Dataset, without: list[str], columns: dict[str, list[Any]]) -> Dataset:
-    dataset = dataset.remove_columns(without)
-    for name, values in columns.items():
-        dataset = dataset.add_column(name, values)
-    return dataset
+    return [text for text in _as_list(value) if isinstance(text, str) and text.strip()]
 
 
 def _replaced(dataset: Dataset, column: str, new: dict[str, Any]) -> dict[str, Any]:
@@ -335,8 +312,9 @@ def _replaced(dataset: Dataset, column: str, new: dict[str, Any]) -> dict[str, A
     return found
 
 
-def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str | None) -> tuple[str, list[str]]:
+def _list_columns(owner: str, dataset: Dataset, column: str | None) -> tuple[str, list[str]]:
     """The column with lists of texts; and that with lists of labels, if there is one."""
+    label = common.label_column(dataset)
     labels = [label] if label is not None and common.holds_lists(dataset.features[label]) else []
     lists = [
         name
@@ -355,9 +333,9 @@ def _sizes(dataset: Dataset, columns: list[str]) -> list[list[int]]:
     return [[len(cell or []) for cell in cells] for cells in common.values_in(dataset, columns)]
 
 
-def _refuse_unequal(rows: list[int], column: str, label: str | None) -> None:
+def _refuse_unequal(rows: list[int], column: str, labels: list[str]) -> None:
     if rows:
-        raise common.refused("unequal_lists", column=column, label=label, rows=common.shown(rows))
+        raise common.refused("unequal_lists", column=column, label=labels[0], rows=common.shown(rows))
 
 
 def _singular(name: str) -> str:

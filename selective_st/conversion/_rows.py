@@ -22,7 +22,6 @@ __all__ = [
 
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
-
 # --- Rows left out ----------------------------------------------------------------------------------------------------
 
 
@@ -92,12 +91,7 @@ def remove_duplicate_rows(
     if not all(label is None or isinstance(label, (int, float)) for label in labels):
         raise common.refused("no_numbers", column=mean_of)
     means = [common.mean_of_known([labels[row] for row in same]) for same in rows.values()]
-
-    def change(batch: common.Batch, places: list[int]) -> common.Batch:
-        return {mean_of: [means[place] for place in places]}
-
-    features = {**dataset.features, mean_of: Value("float64")}
-    return common.mapped(result, change, features)
+    return common.with_column(result, mean_of, means, Value("float64"))
 
 
 @converter("column")
@@ -171,21 +165,20 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
     feature = dataset.features[label]
     if isinstance(feature, ClassLabel):
         positive, negative = (_class_number(feature, value) for value in (positive, negative))
-    groups: dict[str, tuple[list[str], list[str]]] = {}
+    groups: dict[str, dict[Any, list[str]]] = {}
     seen: Counter[Any] = Counter()
     for text, other, value in common.values_in(dataset, [first, second, label]):
         seen[common.hashable(value)] += 1
         if value in (positive, negative) and not common.is_missing(text) and not common.is_missing(other):
-            groups.setdefault(text, ([], []))[value == negative].append(other)
+            groups.setdefault(text, {positive: [], negative: []})[value].append(other)
     for given, wanted in (("positive", positive), ("negative", negative)):
         if wanted not in seen:
             known = [value for value, _ in seen.most_common(10)]
             raise common.refused("no_such_label", given=given, wanted=wanted, label=label, known=known)
     rows = [
-        (text, positives[k % len(positives)], negatives[k % len(negatives)])
-        for text, (positives, negatives) in groups.items()
-        if positives and negatives
-        for k in range(max(len(positives), len(negatives)))
+        (text, right[k % len(right)], wrong[k % len(wrong)])
+        for text, (right, wrong) in ((text, of.values()) for text, of in groups.items())
+        for k in range(max(len(right), len(wrong)) if right and wrong else 0)
     ]
     if not rows:
         raise common.refused("no_text_with_both", column=first, positive=positive, negative=negative)
@@ -316,15 +309,13 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
         order = [texts[i] for i in random.permutation(len(texts))]
         positives = dict(zip(order, [*order[1:], order[0]], strict=True))
         for text in texts:
-            for _ in range(_TRIES):
-                negative = everything[random.integers(len(everything))]
-                if negative not in classes[kind]:
-                    rows.append((text, positives[text], negative))
-                    break
-            else:  # nearly all texts are of this class
+            draws = (everything[random.integers(len(everything))] for _ in range(_TRIES))
+            negative = next((drawn for drawn in draws if drawn not in classes[kind]), None)
+            if negative is None:  # nearly all texts are of this class
                 others = [other for other in everything if other not in classes[kind]]
-                if others:
-                    rows.append((text, positives[text], others[random.integers(len(others))]))
+                negative = others[random.integers(len(others))] if others else None
+            if negative is not None:
+                rows.append((text, positives[text], negative))
     if not rows:
         raise common.refused("one_class")
     return of_rows(("anchor", "positive", "negative"), rows)
@@ -359,13 +350,11 @@ def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6
     whole_number("damage_texts", "seed", seed)
     column = common.single_text_column(dataset, common.label_column(dataset), column)
 
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        texts = [text or "" for text in batch[column]]
-        damaged = [_damaged(text, ratio, seed, row) for text, row in zip(texts, rows, strict=True)]
-        return {"damaged": damaged, "original": texts}
+    def change(row: common.Row, number: int) -> list[common.Row]:
+        text = row[column] or ""
+        return [{"damaged": _damaged(text, ratio, seed, number), "original": text}]
 
-    features = dict.fromkeys(("damaged", "original"), Value("string"))
-    return common.mapped(dataset, change, features)
+    return common.mapped(dataset, change, dict.fromkeys(("damaged", "original"), Value("string")))
 
 
 @converter("column")

@@ -119,7 +119,7 @@ class Context(Subject):
         coded = [name for name in self.read_inputs[:compared] if self.format.kinds[name] == "text"]
         found = scan(self.table, texts, self.source, coded)
         if self.label_column.turned and found.labels is not None:
-            found.labels.numbers = 1 - found.labels.numbers
+            found.labels.lows = found.labels.highs = 1 - found.labels.lows
         return found
 
     # The inputs.
@@ -298,15 +298,24 @@ class Context(Subject):
         return self.may_be_raters and self.takes_labels and self.label_kinds <= SCALARS
 
     @property
+    def has_label_each(self) -> bool:
+        """Whether there is a label for each document, of which the margins are the differences."""
+        return self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
+
+    @property
     def becomes_pairs(self) -> bool:
         """Whether a row has several documents and a label for each, where the loss takes pairs."""
-        is_each = self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
-        return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
+        return self.has_label_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
     def takes_labels(self) -> bool:
         """Whether the loss reads labels that the tables list."""
         return bool(self.label_kinds - {"none"})
+
+    @property
+    def reads_label(self) -> bool:
+        """Whether it reads those that there are: where columns are lacking, the labels will be others."""
+        return self.takes_labels and len(self.inputs) >= self.min_columns
 
     @property
     def needs_labels(self) -> bool:

@@ -39,6 +39,7 @@ Stage.__doc__ = "When a mend has its turn: what is called by a name comes after 
 
 RULES: list[rule] = []
 Bad = dict[str, Any]  # what a rule tells: facts, and what else `Found` has
+Tells = Iterator[Bad | None]
 _OWN = ("rows", "column", "severity", "estimate", "mend")
 
 
@@ -56,6 +57,19 @@ def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
     if rows is not None and not (rows.any() if rows.dtype == bool else len(rows)):
         return None
     return {"rows": rows, **told}
+
+
+def _told(find: Callable[..., Any], *arguments: Any) -> list[Bad]:
+    """All that a rule's function finds bad, which says it as a truth value, a mask of rows, or by `bad`."""
+    found = find(*arguments)
+    each = [*found] if isinstance(found, Iterator) else [found]
+    told = (bad(one) if isinstance(one, np.ndarray) else bad() if one is True else one for one in each)
+    return [one for one in told if one]
+
+
+def tells(find: Callable[..., Any], context: Context) -> bool:
+    """Whether another rule finds something bad."""
+    return bool(_told(find, context))
 
 
 @dataclass
@@ -88,10 +102,8 @@ class rule:  # noqa: N801 - it is used as a decorator
     def look(self, context: Context) -> Iterator[Found]:
         """Each thing that is bad."""
         for column in self._columns(context):
-            is_each = self.about in ("column", "stray", "text")
-            told = self.find(context, column) if is_each else self.find(context)
-            told = bad(told) if isinstance(told, np.ndarray) else bad() if told is True else told
-            if told:
+            each = _told(self.find, context, *([column] if self.about in ("column", "stray", "text") else []))
+            for told in each:
                 own = {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
                 if "rows" in own and own["rows"].dtype == bool:
                     own["rows"] = context.scan.numbers(own["rows"])
@@ -100,9 +112,8 @@ class rule:  # noqa: N801 - it is used as a decorator
     def _columns(self, context: Context) -> Sequence[str | None]:
         """What it is asked of; None for the data."""
         if "label" in self.about:
-            # Where columns are lacking, the labels will be others.
-            is_read = context.takes_labels and len(context.inputs) >= context.min_columns
-            return [context.source] if context.source is not None and (self.about == "label" or is_read) else []
+            is_asked = context.source is not None and (self.about == "label" or context.reads_label)
+            return [context.source] if is_asked else []
         if self.about == "stray":
             return [column for column, code in context.strays.items() if code == self.code]
         if self.about == "text":

@@ -11,7 +11,7 @@ import scipy  # whose parts come when they are used
 from numpy.typing import NDArray
 
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Found, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Found, Part, Stage, Tells, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, with_sampler
 from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
 from selective_st.registry.steps import Code, Step
@@ -116,38 +116,33 @@ def meets_none(others: int, matches: Any, drawn: int) -> Numbers:
 
 
 @rule("lone-row", "data", "error", Stage.LOSS)
-def lone_row(c: Context) -> Bad | None:
+def lone_row(c: Context) -> Tells:
     """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
     in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
     # Lists are ordered within a row, and pairs across rows.
-    ordered = c.entry.order_only and c.has_amounts
-    compares = (in_batch or ordered or c.entry.class_batches) and len(c.read_inputs) >= c.entry.min_columns
-    if not compares or getattr(c.loss, "gather_across_devices", None) is True:
-        return None
-    if c.table.rows is not None and c.table.rows <= 1:
-        return bad(what="there is one row (datasets.concatenate_datasets adds others)")
-    is_one = c.batch_size == 1
-    return bad(what="a batch has one row", mend="args.per_device_train_batch_size = 32") if is_one else None
+    compares = in_batch or c.entry.class_batches or (c.entry.order_only and c.has_amounts)
+    is_gathered = getattr(c.loss, "gather_across_devices", None) is True
+    if compares and len(c.read_inputs) >= c.entry.min_columns and not is_gathered:
+        if c.table.rows is not None and c.table.rows <= 1:
+            yield bad(what="there is one row (datasets.concatenate_datasets adds others)")
+        elif c.batch_size == 1:
+            yield bad(what="a batch has one row", mend="args.per_device_train_batch_size = 32")
 
 
 @rule("false-negatives", "data", "warning", Stage.LOSS, with_sampler("NO_DUPLICATES"))
-def false_negatives(c: Context) -> Bad | None:
+def false_negatives(c: Context) -> Tells:
     """{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}.
 
     Its text counts as a negative, though it is none; such rows are {rows}.
     """
-    if not c.entry.in_batch_negatives or (c.sampler or "").startswith("no_duplicates"):
-        return None
-    masked = getattr(c.loss, "mask_same_text", None) is True
-    columns = [column for column in c.read_inputs[: 1 if masked else 2] if c.format.kinds[column] == "text"]
-    codes = [code for column in columns if (code := c.scan.texts[column].codes) is not None]
-    if not codes:
-        return None
-    matches = matching_rows(codes)
-    rate, size = false_negative_rate(matches, c.batch_size), min(c.batch_size, len(matches))
-    what = " or the same ".join(map(repr, columns))
-    is_often = rate >= _FALSE_NEGATIVES
-    return bad(matches > 0, column=columns[0], rate=rate, size=size, what=what) if is_often else None
+    is_masked = getattr(c.loss, "mask_same_text", None) is True
+    columns = [column for column in c.read_inputs[: 1 if is_masked else 2] if c.format.kinds[column] == "text"]
+    if c.entry.in_batch_negatives and columns and not (c.sampler or "").startswith("no_duplicates"):
+        matches = matching_rows([code for column in columns if (code := c.scan.texts[column].codes) is not None])
+        rate, size = false_negative_rate(matches, c.batch_size), min(c.batch_size, len(matches))
+        if rate >= _FALSE_NEGATIVES:
+            what = " or the same ".join(map(repr, columns))
+            yield bad(matches > 0, column=columns[0], rate=rate, size=size, what=what)
 
 
 @dataclass(frozen=True)
@@ -194,29 +189,31 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
-def conflicting_labels(c: Context) -> Bad | None:
-    """{count} rows hold the same texts in {columns} as another row, but another label in {label!r} ({shown}): {why}."""
+def conflicting_labels(c: Context) -> Tells:
+    """{count} rows hold the same texts in {columns} as another row, but another label in {label!r} ({shown}).
+
+    One of them is wrong, or the texts do not tell the label.
+    """
     texts = [c.scan.texts.get(column) for column in c.read_inputs]
     hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
-    if not hashes or len(hashes) < len(c.read_inputs):
-        return None
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
-    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered)
+    is_asked = hashes and len(hashes) == len(texts)
+    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered) if is_asked else None
     if found is None:
-        return None
+        return
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
-    shown = []
-    for example in found.examples:
-        said = [(row, names[int(number)] if names else format(number, "g")) for row, number in example]
-        shown.append(", ".join(f"row {row}: {what}" for row, what in said))
-    shown += ["..."] if found.groups > len(shown) else []
-    more = f"leaves out {found.repeated:,} repeated row(s)"
-    merged = Step("remove_duplicate_rows", (c.read_inputs,), why=f"keeps the first label of each; {more}")
-    if c.label_kinds & {"similarity", "margin"}:
-        mean = (("mean_of", c.label),)
-        merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
-    count, why = f"{len(found.rows):,}", "one of them is wrong, or the texts do not tell the label"
-    return bad(found.rows, mend=merged, count=count, columns=quoted(c.read_inputs), shown="; ".join(shown), why=why)
+    shown = [
+        ", ".join(f"row {row}: {names[int(number)] if names else format(number, 'g')}" for row, number in example)
+        for example in found.examples
+    ]
+    has_mean = bool(c.label_kinds & {"similarity", "margin"})
+    why = "the mean of their labels" if has_mean else "keeps the first label of each"
+    options = (("mean_of", c.label),) if has_mean else ()
+    why = f"{why}; leaves out {found.repeated:,} repeated row(s)"
+    merged = Step("remove_duplicate_rows", (c.read_inputs,), options, why)
+    more = "; ..." if found.groups > len(shown) else ""
+    count, columns = f"{len(found.rows):,}", quoted(c.read_inputs)
+    yield bad(found.rows, mend=merged, count=count, columns=columns, shown="; ".join(shown) + more)
 
 
 def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
@@ -245,30 +242,33 @@ def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, 
 
 
 @rule("single-class", "label", "warning", Stage.VALUES)
-def single_class(c: Context) -> Bad | None:
+def single_class(c: Context) -> Tells:
     """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches:
-        return None
-    classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
-    several = counts[counts > 1]
-    facts: dict[str, Any] = {"classes": len(classes), "alone": len(counts) - len(several), "left": int(several.sum())}
-    rows = np.isin(numbers, classes[counts == 1])
-    if len(several) < 2:
-        return bad(rows, severity="error", few=", in fewer than two classes", **facts)
-    return bad(rows, mend=Step("remove_rare_classes", (c.label,)), few="", **facts)
+    if c.entry.class_batches:
+        classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
+        several, are_few = counts > 1, int((counts > 1).sum()) < 2
+        yield bad(
+            np.isin(numbers, classes[~several]),
+            severity="error" if are_few else None,
+            mend=None if are_few else Step("remove_rare_classes", (c.label,)),
+            few=", in fewer than two classes" if are_few else "",
+            classes=len(classes),
+            alone=int((~several).sum()),
+            left=int(counts[several].sum()),
+        )
 
 
 @rule("class-batches", "label", "warning", Stage.LOSS, with_sampler("GROUP_BY_LABEL"))
-def class_batches(c: Context) -> Bad | None:
+def class_batches(c: Context) -> Tells:
     """{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches or c.sampler == "group_by_label":
-        return None
-    _, places, counts = np.unique(numbers[~np.isnan(numbers)], return_inverse=True, return_counts=True)
-    others = counts[places].astype(np.int64) - 1
-    missing = 1 - false_negative_rate(others, c.batch_size) if (others > 0).any() else 0.0
-    return bad(missing=missing, size=min(c.batch_size, len(others))) if missing > _ALONE else None
+    if c.entry.class_batches and c.sampler != "group_by_label":
+        _, places, counts = np.unique(numbers[~np.isnan(numbers)], return_inverse=True, return_counts=True)
+        others = counts[places].astype(np.int64) - 1
+        missing = 1 - false_negative_rate(others, c.batch_size) if (others > 0).any() else 0.0
+        if missing > _ALONE:
+            yield bad(missing=missing, size=min(c.batch_size, len(others)))
 
 
 @rule("group-batch-size", "data", "error", Stage.LOSS)

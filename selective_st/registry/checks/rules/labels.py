@@ -8,7 +8,7 @@ import numpy as np
 
 from selective_st.catalog import OURS
 from selective_st.registry.checks.context import EMBEDDINGS, LISTS, SCALARS, Context, quoted
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule, tells
 from selective_st.registry.checks.lines import TO_LISTS, change, keep, other_loss
 from selective_st.registry.checks.report import row_numbers
 from selective_st.registry.checks.scan import Mask
@@ -40,11 +40,11 @@ def _named(c: Context, found: Found) -> Mend:
 
 
 @rule("no-label", "data", "error", Stage.NAME, _named)
-def no_label(c: Context) -> Bad | None:
+def no_label(c: Context) -> Tells:
     """{loss} needs labels ({c.wanted}) in a column called label, labels, score or scores; {what}."""
-    what, column = "there is no label", c.label_column.source
+    column = c.label_column.source
     if c.is_named or not c.needs_labels:
-        return None
+        return
     if c.label_column.naming is None:
         what = f"{column!r} may be one, but by its name it says something else than that the texts belong together"
     elif column is not None:
@@ -52,7 +52,9 @@ def no_label(c: Context) -> Bad | None:
         what += f"; {_written(c)}" if c.labels.written is not None else ""
     elif c.rivals:
         what = f"{quoted(c.rivals)} may each be the label: keep one of them, and call it so"
-    return bad(column=column, what=what)
+    else:
+        what = "there is no label"
+    yield bad(column=column, what=what)
 
 
 @rule("number-column", "data", "error", Stage.NAME, _named)
@@ -78,34 +80,6 @@ def _high(c: Context) -> float:
     return round(c.lowest + 0.8 * (c.highest - c.lowest), 4) if is_graded else c.highest
 
 
-def _is_ignored(c: Context) -> bool:
-    return not c.takes_labels and c.entry.name not in _READS_ANY_LABELS
-
-
-def _are_taken_for_positives(c: Context) -> bool:
-    """Whether pairs that have numbers are all taken for pairs that belong together."""
-    says_numbers = c.labels.written is not None or c.format.label != "class"
-    is_graded = len(c.inputs) == 2 and says_numbers and c.has_amounts
-    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded
-
-
-@rule("label-unused", "label", "error", Stage.CHANGE)
-def low_label_unused(c: Context) -> Bad | None:
-    """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
-    if not _are_taken_for_positives(c) or not c.lowest < c.highest:
-        return None
-    limit = _high(c)
-    return bad(c.numbers < limit, limit=limit, mend=_positives(c, limit))
-
-
-@rule("label-unused", "label", "error", Stage.CHANGE)
-def zero_label_unused(c: Context) -> bool:
-    """{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as of negatives."""
-    names = [key_of(name) for name in c.class_names]
-    is_positive = NLI_VALUES & {*names} or (names[0] in POSITIVE_VALUES if names else are_premises(c.inputs))
-    return _are_taken_for_positives(c) and not c.labels.values.any() and not is_positive
-
-
 def _nli_ends(c: Context) -> tuple[str, ...]:
     """The names of the classes of natural language inference for a positive and a negative."""
     names = {key_of(name): name for name in c.class_names or c.labels.names}
@@ -117,54 +91,65 @@ def _nli_triplets(c: Context) -> Step:
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)
-def class_unused(c: Context) -> Bad | None:
-    """{loss} ignores the labels in {label!r} and takes all rows for positives: {rows} are not of class {positive!r}."""
+def label_unused(c: Context) -> Tells:
+    """{loss} {what}{rows}{of}."""
+    if c.takes_labels or c.entry.name in _READS_ANY_LABELS:
+        return
+    is_of_pairs = c.entry.in_batch_negatives and len(c.inputs) == 2  # which are all taken for positives
+    are_graded = is_of_pairs and c.has_amounts and (c.labels.written is not None or c.format.label != "class")
+    what = f"ignores the labels in {c.source!r} and takes each row for a positive"
+    if are_graded and c.lowest < c.highest:
+        limit = _high(c)
+        yield bad(c.numbers < limit, what=f"{what}: ", of=f" have less than {limit:g}", mend=_positives(c, limit))
+        return
+    names = [key_of(name) for name in c.class_names]
+    is_positive = NLI_VALUES & {*names} or (names[0] in POSITIVE_VALUES if names else are_premises(c.inputs))
+    if are_graded and not c.labels.values.any() and not is_positive:
+        yield bad(what=f"{what}, but all are 0, as of negatives", of="")
+        return
     ends, numbers = _nli_ends(c), c.labels.numbers
-    if not ends or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
-        return None
-    place = (c.class_names or c.labels.names).index(ends[0])
-    return bad(np.isfinite(numbers) & (numbers != place), positive=ends[0], mend=_nli_triplets(c))
-
-
-@rule("label-unused", "label", "warning", Stage.CHANGE)
-def label_unused(c: Context) -> Bad | None:
-    """{loss} does not read the labels in {label!r}."""
-    if not _is_ignored(c) or any(told(c) for told in (low_label_unused, zero_label_unused, class_unused)):
-        return None
-    return bad(mend=_positives(c, c.lowest) if _are_taken_for_positives(c) else None)
+    if ends and is_of_pairs:
+        others = np.isfinite(numbers) & (numbers != (c.class_names or c.labels.names).index(ends[0]))
+        if others.any():
+            yield bad(others, what=f"{what}: ", of=f" are not of class {ends[0]!r}", mend=_nli_triplets(c))
+            return
+    mend = _positives(c, c.lowest) if are_graded else None
+    yield bad(severity="warning", what=f"does not read the labels in {c.source!r}", of="", mend=mend)
 
 
 @rule("teacher-labels", "label", "warning", Stage.CHANGE)
-def teacher_labels(c: Context) -> Bad | None:
+def teacher_labels(c: Context) -> Tells:
     """{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text.
 
     The other rows' texts count as negatives; for graded pairs there is SelectivePointwiseLoss(model).
     """
-    is_asked = c.are_teacher_scores and len(c.inputs) == 2
-    return bad(mend=_positives(c, _high(c)) if c.has_amounts else None) if is_asked else None
+    if c.are_teacher_scores and len(c.inputs) == 2:
+        yield bad(mend=_positives(c, _high(c)) if c.has_amounts else None)
 
 
 # --- Labels that are no numbers ---------------------------------------------------------------------------------------
 
 
 @rule("label-text", "label", "error", Stage.READ, lambda c, found: _reading(c))
-def label_text(c: Context) -> Bad | None:
+def label_text(c: Context) -> Tells:
     """The labels in {label!r} are {what}, of which no tensor can be made{effect}."""
-    labels = c.labels
+    labels, unread = c.labels, f", which the trainer does though {c.entry.name} does not read them"
     is_text = labels.written is not None or labels.type == "other"
-    if not is_text or not c.is_named or labels.missing.all():  # there are none at all
-        return None
-    effect = "" if c.takes_labels else f", which the trainer does though {c.entry.name} does not read them"
-    what = "no numbers" if labels.written is None else f"stored as text: {_written(c)}"
-    return bad(labels.others if labels.others.any() else None, what=what, effect=effect)
+    if is_text and c.is_named and not labels.missing.all():
+        what = "no numbers" if labels.written is None else f"stored as text: {_written(c)}"
+        rows = labels.others if labels.others.any() else None
+        yield bad(rows, what=what, effect="" if c.takes_labels else unread)
+
+
+def _first(values: list[Any]) -> str:
+    return ", ".join([*map(str, values[:_SHOWN]), *(["..."] if len(values) > _SHOWN else [])])
 
 
 def _written(c: Context) -> str:
     """What labels that are texts say."""
     labels = c.labels
     assert labels.written is not None
-    kind, names = labels.written.kind, [*map(repr, labels.names[:_SHOWN])]
-    shown = ", ".join([*names, *(["..."] if len(labels.names) > _SHOWN else [])])
+    kind, shown = labels.written.kind, _first([*map(repr, labels.names)])
     mixed = f"numbers and other things, or numbers written in several ways, such as {shown}"
     what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts", "mixed": mixed}.get(kind, shown)
     if not labels.others.any() or kind == "mixed":
@@ -219,16 +204,16 @@ def _for_classes(c: Context, found: Found) -> Mend:
 
 
 @rule("label-classes", "read label", "error", Stage.LOSS, _for_classes)
-def label_classes(c: Context) -> Bad | None:
+def label_classes(c: Context) -> Tells:
     """{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}."""
-    if c.label_kinds & {"class", "any", "none"}:
-        return None
-    if c.labels.written is not None:
-        return bad(classes=len(c.labels.names)) if c.labels.written.kind == "classes" else None
+    written, is_known = c.labels.written, c.format.label == "class" and c.format.certainty != "unclear"
     is_grade = any(kind in ("similarity", "scores") for _, kind in c.format.alternatives) and not are_premises(c.inputs)
-    if c.format.label != "class" or c.format.certainty == "unclear" or is_grade:
-        return None
-    return bad(severity="error" if c.format.certainty == "certain" else "warning", classes=c.format.classes)
+    if c.label_kinds & {"class", "any", "none"}:
+        return
+    if written is not None and written.kind == "classes":
+        yield bad(classes=len(c.labels.names))
+    elif written is None and is_known and not is_grade:
+        yield bad(severity="error" if c.format.certainty == "certain" else "warning", classes=c.format.classes)
 
 
 def _one_of_list(c: Context, found: Found) -> Mend:
@@ -240,30 +225,26 @@ def _one_of_list(c: Context, found: Found) -> Mend:
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
-def label_is_list(c: Context) -> Bad | None:
+def label_is_list(c: Context) -> Tells:
     """{loss} takes {wanted} for each row, but {label!r} holds {what}."""
-    kind, kinds = c.labels.type, c.label_kinds
-    is_list = kind == "list" and kinds <= SCALARS and not c.labels.are_lists_of(1)
-    is_nested = kind == "lists" and not kinds & {*EMBEDDINGS, "any"}
-    if c.labels.written is not None or c.becomes_pairs or not (is_list or is_nested):
-        return None
-    wanted = "one label" if kinds <= SCALARS else c.wanted
-    return bad(wanted=wanted, what="lists of lists" if is_nested and not kinds <= SCALARS else "lists")
+    kind, is_scalar = c.labels.type, c.label_kinds <= SCALARS
+    is_list = kind == "list" and is_scalar and not c.labels.are_lists_of(1)
+    is_nested = kind == "lists" and not c.label_kinds & {*EMBEDDINGS, "any"}
+    if c.labels.written is None and not c.becomes_pairs and (is_list or is_nested):
+        yield bad(wanted="one label" if is_scalar else c.wanted, what="lists" if is_scalar else "lists of lists")
 
 
 @rule("label-is-scalar", "read label", "error", Stage.CHANGE)
-def label_is_scalar(c: Context) -> Bad | None:
+def label_is_scalar(c: Context) -> Tells:
     """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
-    is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
-    if not is_list or c.labels.type not in ("integer", "float", "boolean"):
-        return None
-    if c.are_teacher_scores and len(c.inputs) == 2:
-        return None  # a score for the one document
-    if c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float":
-        return None  # integers are ignored there
-    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
-    mend = [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
-    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
+    is_asked = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
+    # One score is for the one document; integers our in-batch losses ignore.
+    is_of_one = c.are_teacher_scores and len(c.inputs) == 2
+    is_unread = c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float"
+    if is_asked and c.labels.type in ("integer", "float", "boolean") and not is_of_one and not is_unread:
+        may_be_listed = len(c.inputs) == 2 and c.label_kinds & {"scores", "binary list"}
+        mend = [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
+        yield bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
 
 
 def _padded(c: Context, length: int) -> Step:
@@ -273,19 +254,18 @@ def _padded(c: Context, length: int) -> Step:
 @rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c, int(c.labels.lengths.max())))
 def ragged_lists(c: Context) -> bool:
     """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
-    lengths, inner = c.labels.lengths, c.labels.inner_lengths or (0, 0)
+    lengths, sizes = c.labels.lengths, c.labels.sizes
     is_asked = not (c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder")
-    return is_asked and (bool(lengths.min() < lengths.max()) or inner[0] < inner[1])
+    return is_asked and any(len(np.unique(each)) > 1 for each in (lengths, sizes))
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS)
-def labels_of_list(c: Context) -> Bad | None:
+def labels_of_list(c: Context) -> Tells:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
-    if sizes is None or not c.labels.is_list:
-        return None
-    mend = keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
-    return bad(sizes != c.labels.lengths, mend=mend)
+    if sizes is not None and c.labels.is_list:
+        mend = keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
+        yield bad(sizes != c.labels.lengths, mend=mend)
 
 
 def _fit_lengths(c: Context, found: Found) -> Mend:
@@ -303,17 +283,15 @@ def _fit_lengths(c: Context, found: Found) -> Mend:
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS, _fit_lengths)
-def list_lengths(c: Context) -> Bad | None:
+def list_lengths(c: Context) -> Tells:
     """The lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}: {where}."""
     lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
     wrong, found = ~np.isin(lengths, allowed) & (lengths > 0), np.unique(lengths).tolist()
-    is_mixed = len(allowed) > 1 and len(found) > 1
-    if not allowed or not (wrong.any() or is_mixed):
-        return None
-    where = row_numbers(c.scan.numbers(wrong)) if wrong.any() else "all rows: one of them for all"
-    sizes = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
-    wanted = " or ".join(map(str, allowed))
-    return bad(wrong if wrong.any() else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)
+    if allowed and (wrong.any() or (len(allowed) > 1 and len(found) > 1)):
+        where = row_numbers(c.scan.numbers(wrong)) if wrong.any() else "all rows: one of them for all"
+        wanted, sizes = " or ".join(map(str, allowed)), _first(found)
+        rows = wrong if wrong.any() else None
+        yield bad(rows, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)
 
 
 def _allowed_lengths(c: Context) -> set[int]:
@@ -332,35 +310,35 @@ def _allowed_lengths(c: Context) -> set[int]:
 
 
 @rule("label-integer", "read label", "error", Stage.VALUES, lambda c, found: Step("labels_to_float", (c.label,)))
-def label_integer(c: Context) -> Bad | None:
+def label_integer(c: Context) -> Tells:
     """The labels in {label!r} are {type}s, where {loss} takes floats ({floats})."""
     labels, kinds = c.labels, c.label_kinds
     is_integer = labels.type in ("integer", "boolean") or (labels.type == "list" and c.holds_integers)
-    if not is_integer or labels.written is not None or label_classes(c):
-        return None
+    if not is_integer or labels.written is not None or tells(label_classes, c):
+        return
     stored = "integer" if labels.type == "list" else labels.type
     if labels.type == "list" and "class probabilities" in kinds and not labels.are_lists_of(1):
-        return bad(type=stored, floats="class probabilities")
-    if kinds <= {"binary"} or not kinds - {"none"} <= _FLOATS | {"binary"}:
-        return None
-    ours = c.entry.origin == OURS and c.targets not in ("link_values", "labels")
-    binary = bool(len(labels.values)) and bool(np.isin(labels.values, (0, 1)).all())
-    by_name = ours and binary and "binary" in kinds and c.loss is None
-    is_fine = by_name or c.entry.in_batch_negatives if ours else binary or c.entry.order_only or bool(c.lists)
-    floats = " or ".join(sorted(kinds & _FLOATS))
-    return None if is_fine else bad(severity=None if ours else "warning", type=stored, floats=floats)
+        yield bad(type=stored, floats="class probabilities")
+    elif not kinds <= {"binary"} and kinds - {"none"} <= _FLOATS | {"binary"}:
+        ours = c.entry.origin == OURS and c.targets not in ("link_values", "labels")
+        binary = bool(len(labels.values)) and bool(np.isin(labels.values, (0, 1)).all())
+        by_name = binary and "binary" in kinds and c.loss is None
+        is_fine = by_name or c.entry.in_batch_negatives if ours else binary or c.entry.order_only or c.lists
+        if not is_fine:
+            floats = " or ".join(sorted(kinds & _FLOATS))
+            yield bad(severity=None if ours else "warning", type=stored, floats=floats)
 
 
 @rule("label-float", "read label", "error", Stage.VALUES)
-def label_float(c: Context) -> Bad | None:
+def label_float(c: Context) -> Tells:
     """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
     labels, values = c.labels, c.labels.values
     of_one = labels.type == "list" and labels.are_lists_of(1) and not c.holds_integers
-    if "class" not in c.label_kinds or c.entry.class_batches or not (labels.type == "float" or of_one):
-        return None
-    if not of_one and len(values) and (values == np.round(values)).all():
-        return bad(scores="", mend=Step("labels_to_int", (c.label,)))
-    return bad(scores="; they look like scores", mend=other_loss(c, c.shape, "similarity"))
+    if "class" in c.label_kinds and not c.entry.class_batches and (labels.type == "float" or of_one):
+        if not of_one and len(values) and (values == np.round(values)).all():
+            yield bad(scores="", mend=Step("labels_to_int", (c.label,)))
+        else:
+            yield bad(scores="; they look like scores", mend=other_loss(c, c.shape, "similarity"))
 
 
 @rule("label-boolean", "label", "error", Stage.VALUES, lambda c, found: Step("labels_to_int", (c.label,)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import EMBEDDINGS, Context
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
 from selective_st.registry.checks.lines import change, keep, loss_line, more_outputs, other_loss
 from selective_st.registry.checks.scan import Integers
 from selective_st.registry.conversions import scale_of
@@ -33,41 +33,36 @@ def _longer(c: Context, found: Found) -> Part:
 
 
 @rule("too-long", "text", "warning", Stage.LOSS, _longer)
-def too_long(c: Context, column: str) -> Bad | None:
+def too_long(c: Context, column: str) -> Tells:
     """Of {looked_at:,} rows about {count:,} have more tokens in {column!r} than the model's maximum of {maximum}.
 
     They are cut off: {rows}.
     """
-    maximum = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
-    tokenizer = getattr(c.model, "tokenizer", None)
-    if not isinstance(maximum, (int, float)) or not 0 < maximum < 1_000_000 or not callable(tokenizer):
-        return None  # static embeddings, for example, have no maximum
+    maximum: Any = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
     first = c.inputs[0] if c.entry.model_type == "CrossEncoder" else None  # which comes before each of the others
-    if column not in c.read_inputs or column == first:
-        return None
-    rows, count = _long_texts(c, column, first, tokenizer, int(maximum))
-    return bad(rows, estimate=count, looked_at=len(c.table.sampled), maximum=int(maximum), count=count)
+    has_maximum = isinstance(maximum, (int, float)) and 0 < maximum < 1_000_000  # static embeddings have none
+    if has_maximum and callable(getattr(c.model, "tokenizer", None)) and column in c.read_inputs and column != first:
+        rows, count = _long_texts(c, column, first, int(maximum))
+        yield bad(rows, estimate=count, looked_at=len(c.table.sampled), maximum=int(maximum), count=count)
 
 
-def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maximum: int) -> tuple[Integers, int]:
+def _long_texts(c: Context, column: str, first: str | None, maximum: int) -> tuple[Integers, int]:
     """The sampled rows with more tokens than the maximum, and about how many there are."""
     candidates: list[tuple[int, str]] = []
-    for place, value in enumerate(c.table.values[column]):
-        before = c.table.values[first][place] if first is not None else None
-        prefix = f"{before} " if isinstance(before, str) and before else ""
+    prefixes = c.table.values[first] if first is not None else [None] * len(c.table.sampled)
+    for place, (prefix, value) in enumerate(zip(prefixes, c.table.values[column], strict=True)):
         for text in value if isinstance(value, list) else [value]:
-            # A token is at least a byte, so that shorter texts need not be tokenized.
-            if isinstance(text, str) and len(prefix) + len(text) > maximum // 4:
-                both = prefix + text
-                if len(both.encode()) + _EXTRA_TOKENS > maximum:
-                    candidates.append((place, both[: _CHARACTERS * maximum]))
-    kept = candidates[:: max(1, math.ceil(len(candidates) / _LENGTH_TEXTS))]
+            both = " ".join(part for part in (prefix, text) if isinstance(part, str) and part)
+            if len(both.encode()) + _EXTRA_TOKENS > maximum:  # a token is at least a byte
+                candidates.append((place, both[: _CHARACTERS * maximum]))
+    kept = candidates[:: math.ceil(len(candidates) / _LENGTH_TEXTS) or 1]
     if not kept:
         return np.empty(0, dtype=np.int64), 0
     texts = [text for _, text in kept]
-    encoded = tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)["input_ids"]
+    encoded = c.model.tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)
     most = maximum - (first is not None)  # the separator between the two texts of a pair
-    long = sorted({place for (place, _), tokens in zip(kept, encoded, strict=True) if len(tokens) > most})
+    tokens = zip(kept, encoded["input_ids"], strict=True)
+    long = sorted({place for (place, _), of_text in tokens if len(of_text) > most})
     # Of a sample, as many rows as would be too long in all of it.
     return np.asarray(c.table.sampled)[long], round(len(long) * len(candidates) / len(kept))
 
@@ -76,42 +71,37 @@ def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maxi
 
 
 @rule("model-outputs", "data", "error", Stage.MODEL, lambda c, found: more_outputs(c, found.facts["labels"]))
-def model_outputs(c: Context) -> Bad | None:
+def model_outputs(c: Context) -> Tells:
     """{loss} takes a model with {wanted}, but this one has {c.model.num_labels}."""
     outputs = getattr(c.model, "num_labels", None)
     wanted = {row.outputs for row in rows_of(c.entry.name, "CrossEncoder")}
-    if c.entry.model_type != "CrossEncoder" or not isinstance(outputs, int):
-        return None
-    if wanted == {"1"} and outputs != 1:
-        return bad(wanted="one output label", labels=1)
-    is_one = wanted == {"num_classes"} and outputs == 1
-    return bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0)) if is_one else None
+    if c.entry.model_type == "CrossEncoder" and isinstance(outputs, int):
+        if wanted == {"1"} and outputs != 1:
+            yield bad(wanted="one output label", labels=1)
+        if wanted == {"num_classes"} and outputs == 1:
+            yield bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0))
 
 
 @rule("classifier-size", "data", "error", Stage.LOSS)
-def classifier_size(c: Context) -> Bad | None:
+def classifier_size(c: Context) -> Tells:
     """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
-    if c.entry.name != "SoftmaxLoss" or c.dimension is None or not isinstance(wanted, int):
-        return None
-    parts = {"rep": 2, "difference": 1, "multiplication": 1}
-    vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
-    if not vectors or wanted == vectors * c.dimension:
-        return None
-    mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
-    return bad(wanted=wanted // vectors, mend=mend)
+    if c.entry.name == "SoftmaxLoss" and c.dimension is not None and isinstance(wanted, int):
+        parts = {"rep": 2, "difference": 1, "multiplication": 1}
+        vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
+        if vectors and wanted != vectors * c.dimension:
+            mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+            yield bad(wanted=wanted // vectors, mend=mend)
 
 
 @rule("no-autoencoder", "data", "error", Stage.LOSS)
-def no_autoencoder(c: Context) -> Bad | None:
+def no_autoencoder(c: Context) -> Tells:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
-    if "CSRLoss" not in c.names or not c.modules:
-        return None
-    modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
-    if "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]:
-        return None
-    mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
-    return bad(modules=", ".join(c.modules), mend=mend)
+    if "CSRLoss" in c.names and c.modules:
+        modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
+        if "SparseAutoEncoder" not in [base.__name__ for module in modules for base in type(module).__mro__]:
+            mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+            yield bad(modules=", ".join(c.modules), mend=mend)
 
 
 def _wrapped(c: Context, found: Found) -> Mend:
@@ -134,31 +124,26 @@ def not_wrapped(c: Context) -> bool:
 
 
 @rule("loss-targets", "data", "error", Stage.LOSS)
-def loss_targets(c: Context) -> Bad | None:
+def loss_targets(c: Context) -> Tells:
     """{what}."""
     if c.loss is None or c.entry.name != "SelectivePairwiseLoss" or c.entry.origin != OURS:
-        return None
-    targets, label, documents = getattr(c.loss, "targets", None), c.label, len(c.inputs) - 1
-    if label is None:
+        return
+    targets, label, documents, other = c.loss.targets, c.label, len(c.inputs) - 1, None
+    found = 0 if label is None else int(c.labels.lengths.max()) if c.labels.is_list else 1
+    if label is None and targets is not None:
         what = f"targets={targets!r} needs labels in a column called label, labels, score or scores, but there are none"
-        return None if targets is None else bad(what=what, mend=loss_line(c, c.entry))
-    found = int(c.labels.lengths.max()) if c.labels.is_list else 1
-    if targets is None and c.labels.is_list and found == documents > 1:
-        what, other = (
-            f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
-            'told: targets="scores" (to be reached) or targets="margins" (their differences are)',
-            "scores",
-        )
+        yield bad(what=what, mend=loss_line(c, c.entry))
+    elif targets is None and found == documents > 1:
+        other = "scores"
+        what = f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
+        what += 'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
     elif targets == "scores" and found == documents - 1 > 0 and c.labels.type in ("float", "list"):
-        what, other = (
-            f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
-            "margins have",
-            "margins",
-        )
-    else:
-        return None
-    mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
-    return bad(column=label, what=what, mend=mend)
+        other = "margins"
+        what = f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
+        what += "margins have"
+    if other is not None:
+        mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
+        yield bad(column=label, what=what, mend=mend)
 
 
 def _rise(link: Any, lows: Any, highs: Any) -> float:
@@ -184,22 +169,21 @@ def _rising(c: Context, found: Found) -> Mend:
 
 
 @rule("flat-weight-link", "read label", "error", Stage.LOSS, _rising)
-def flat_weight_link(c: Context) -> Bad | None:
+def flat_weight_link(c: Context) -> Tells:
     """The weight link of {loss}, {link}, is {flat} on the labels in {label!r}, from {c.lowest:g} to {c.highest:g}.
 
     It weighs a confusion by its rise between the two labels, so that no pair teaches anything. {rising} would.
     """
     link = getattr(c.loss, "weight_link", None)
     if link is None or not c.lowest < c.highest:
-        return None
+        return
     of_lists = c.labels.is_list and not c.becomes_pairs
     rise = _rise(link, *((c.labels.lows, c.labels.highs) if of_lists else (c.lowest, c.highest)))
     # Labels of another scale may lie beyond where the link rises.
-    if rise > _NO_RISE and (c.highest <= 1 or rise > _LITTLE_RISE * _rise(link, 0, 1)):
-        return None
-    middle, steep = (c.lowest + c.highest) / 2, 20 / (c.highest - c.lowest)
-    how = "flat" if rise <= _NO_RISE else "nearly flat"
-    return bad(link=repr(link), flat=how, rising=f"SigmoidLink({steep:.3g}, {middle:.3g})")
+    if rise <= _NO_RISE or (c.highest > 1 and rise <= _LITTLE_RISE * _rise(link, 0, 1)):
+        middle, steep = (c.lowest + c.highest) / 2, 20 / (c.highest - c.lowest)
+        how = "flat" if rise <= _NO_RISE else "nearly flat"
+        yield bad(link=repr(link), flat=how, rising=f"SigmoidLink({steep:.3g}, {middle:.3g})")
 
 
 def _longer_lists(c: Context, found: Found) -> Mend:
@@ -221,7 +205,7 @@ def short_lists(c: Context) -> Bad | None:
 
 
 @rule("matryoshka-labels", "label", "error", Stage.VALUES)
-def matryoshka_labels(c: Context) -> Bad | None:
+def matryoshka_labels(c: Context) -> Tells:
     """Each row of {label!r} has {c.dimension} labels, as many as the embeddings have numbers.
 
     MatryoshkaLoss takes them for embeddings and cuts them short.
@@ -229,11 +213,9 @@ def matryoshka_labels(c: Context) -> Bad | None:
     are_embeddings = c.format.label in EMBEDDINGS or (
         bool(c.label_kinds & EMBEDDINGS) and c.entry.name != "MatryoshkaLoss"
     )
-    if "MatryoshkaLoss" not in c.names or are_embeddings or not c.labels.is_list:
-        return None
-    if c.dimension is None:
-        c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model= (--model)")
-        return None
     cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.wrappers)
-    fewer = Step("remove_columns", (c.inputs[-1:],)), change("labels", "labels[:-1]", c.label)
-    return None if cached else bad(c.labels.lengths == c.dimension, mend=fewer)
+    if "MatryoshkaLoss" in c.names and c.labels.is_list and not are_embeddings and not cached:
+        if c.dimension is None:
+            c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model= (--model)")
+        fewer = Step("remove_columns", (c.inputs[-1:],)), change("labels", "labels[:-1]", c.label)
+        yield bad(c.labels.lengths == (c.dimension or -1), mend=fewer)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from selective_st.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.context import EMBEDDINGS, SCALARS, Context
-from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, Tells, bad, rule, tells
 from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss
-from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.rules.batches import meets_none
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
@@ -29,57 +27,37 @@ _FLAT = 0.02  # a spread of logits that hardly differs from none
 # --- Missing and infinite ---------------------------------------------------------------------------------------------
 
 
-def _labelled(c: Context, found: Found) -> Step:
-    return Step("remove_empty_rows", ((c.label,),))
-
-
-@rule("missing-label", "label", "error", Stage.ROWS, _labelled)
-def missing_label(c: Context) -> Bad | None:
-    """Column {label!r} has no label{none} in {rows}{effect}."""
-    if c.labels.is_list and not c.takes_labels:
-        return None
-    unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
-    none = "" if c.labels.is_list else " (None)"
-    return bad(c.labels.missing, none=none, effect="" if c.takes_labels else unread)
-
-
-def _where(condition: str) -> Callable[[Context, Found], Mend]:
-    """Keep the rows whose label, or each of whose labels, is so."""
-
-    def kept(c: Context, found: Found) -> Step:
-        if not c.labels.is_list:
-            return keep("label", condition, c.label)
-        each = "for label in labels" if c.labels.type == "list" else "for vector in labels for label in vector"
-        return keep("labels", f"all({condition} {each})", c.label)
-
-    return kept
-
-
-@rule("missing-label", "read label", "error", Stage.ROWS, _where("label == label"))
-def nan_label(c: Context) -> Mask | None:
-    """Column {label!r} has the label NaN in {rows}."""
-    is_padding = c.labels.is_list and (c.entry.origin == OURS or c.becomes_pairs)
-    return None if is_padding or c.are_raters else c.labels.nan
-
-
-@rule("missing-label", "read label", "error", Stage.ROWS, _labelled)
-def empty_label(c: Context) -> Mask | None:
-    """Column {label!r} has an empty list in {rows}."""
-    return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
-
-
 @rule("missing-label", "label", "error", Stage.ROWS)
-def null_label(c: Context) -> Bad | None:
-    """The lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}."""
+def missing_label(c: Context) -> Tells:
+    """Column {label!r} has {what} in {rows}{effect}."""
+    labels, is_ours = c.labels, c.entry.origin == OURS
+    labelled = Step("remove_empty_rows", ((c.label,),))
+    if c.takes_labels:
+        yield bad(labels.missing, what="no label" if labels.is_list else "no label (None)", effect="", mend=labelled)
+    elif not labels.is_list:
+        unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
+        yield bad(labels.missing, what="no label (None)", effect=unread, mend=labelled)
     if c.are_raters:
-        return None
-    if c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels):
-        fill = Step("pad_labels", (c.label, 1), why="None becomes NaN")
-        return bad(c.labels.nulls, padding="; a padded label is NaN", mend=fill)
-    return bad(c.labels.nulls, padding="", mend=keep("labels", "labels and None not in labels", c.label))
+        return
+    if c.reads_label and not (labels.is_list and (is_ours or c.becomes_pairs)):  # where it is padding
+        yield bad(labels.nan, what="the label NaN", effect="", mend=_where(c, "label == label"))
+    if c.reads_label and not (c.lists and c.entry.model_type == "CrossEncoder"):
+        yield bad(labels.empty, what="an empty list", effect="", mend=labelled)
+    fill, effect = keep("labels", "labels and None not in labels", c.label), ", of which no tensor can be made"
+    if labels.type == "list" and (is_ours or not c.takes_labels):
+        fill, effect = Step("pad_labels", (c.label, 1), why="None becomes NaN"), f"{effect}; a padded label is NaN"
+    yield bad(labels.nulls, what="None in lists", effect=effect, mend=fill)
 
 
-@rule("infinite-label", "read label", "error", Stage.VALUES, _where("abs(label) < 1e30"))
+def _where(c: Context, condition: str) -> Step:
+    """Keep the rows whose label, or each of whose labels, is so."""
+    if not c.labels.is_list:
+        return keep("label", condition, c.label)
+    each = "for label in labels" if c.labels.type == "list" else "for vector in labels for label in vector"
+    return keep("labels", f"all({condition} {each})", c.label)
+
+
+@rule("infinite-label", "read label", "error", Stage.VALUES, lambda c, found: _where(c, "abs(label) < 1e30"))
 def infinite_label(c: Context) -> Mask:
     """Column {label!r} has infinite labels in {rows}."""
     return c.labels.infinite
@@ -109,52 +87,49 @@ def _short(number: float) -> float:
 
 
 @rule("label-range", "read label", "error", Stage.VALUES, _scaled)
-def label_range(c: Context) -> Bad | None:
+def label_range(c: Context) -> Tells:
     """The labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}].
 
     The labels of {rows} cannot be reached.
     """
     limits = _limits(c)
-    if limits is None or c.labels.are_names or label_classes(c):
-        return None  # classes are not to be scaled
-    low, high, what = limits
-    return bad(_outside(c.labels, low, high), low=low, high=high, what=what)
+    if limits is not None and not c.labels.are_names and not tells(label_classes, c):  # classes are not to be scaled
+        low, high, what = limits
+        yield bad(_outside(c.labels, low, high), low=low, high=high, what=what)
 
 
 def _outside(labels: Labels, low: float, high: float) -> Mask:
     """Which rows have a label outside a range; infinite ones are another rule's."""
-    lows, highs = (labels.lows, labels.highs) if labels.is_list else (labels.numbers, labels.numbers)
-    return ((lows < low - _ROUNDING) & np.isfinite(lows)) | ((highs > high + _ROUNDING) & np.isfinite(highs))
+    is_below, is_above = labels.lows < low - _ROUNDING, labels.highs > high + _ROUNDING
+    return is_below & np.isfinite(labels.lows) | is_above & np.isfinite(labels.highs)
 
 
 def _limits(c: Context) -> tuple[float, float, str] | None:
     """Where labels must lie, and what says so; None where they may lie anywhere."""
-    entry, kinds, cosine = c.entry, c.label_kinds, (-1.0, 1.0, "the cosine similarity")
-    ours = entry.origin == OURS
-    if kinds <= {"binary"}:
-        return None  # another rule looks at these
+    entry, kinds, loss, ours = c.entry, c.label_kinds, c.loss, c.entry.origin == OURS
+    cosine = -1.0, 1.0, "the cosine similarity"
+    if kinds <= {"binary"} or c.labels.type == "lists" or (ours and entry.in_batch_negatives and not c.is_cosine):
+        return None  # at labels of 1 and 0 another rule looks
     if ours and entry.in_batch_negatives:
-        return cosine if c.is_cosine else None  # a teacher's scores must lie where the student's do
+        return cosine  # a teacher's scores must lie where the student's do
     if entry.score == "probability":
         return 0.0, 1.0, "a probability"
     if _are_margins(c):
         return None  # these have a range of their own
     if entry.score == "cosine":
-        changed = getattr(c.loss, "cos_score_transformation", None)
-        if changed is not None and type(changed).__name__ != "Identity":
-            return None
-        link = c.loss.link if ours and c.loss is not None else None
+        link = loss.link if ours and loss is not None else None
         if link is not None and c.targets == "link_values":
             return float(link.range.low), float(link.range.high), f"a value of {link!r}"
         if link is not None and c.is_cosine is False:
             return float(link.domain.low), float(link.domain.high), f"the domain of {link!r}"
-        return cosine
+        is_plain = type(getattr(loss, "cos_score_transformation", None)).__name__ in ("NoneType", "Identity")
+        return cosine if is_plain else None
     if not ours or not c.is_cosine or not kinds & {"scores", "binary list"} or c.targets in ("labels", "margins"):
         return None
-    space, ends = getattr(c.loss, "teacher_space", None), getattr(c.loss, "label_range", None)
+    ends, space = getattr(loss, "label_range", None), str(getattr(loss, "teacher_space", None))
     if ends is not None:
         return float(ends[0]), float(ends[1]), "label_range"
-    return {"logit": None, "probability": (0.0, 1.0, "a probability (teacher_space)")}.get(str(space), cosine)
+    return {"logit": None, "probability": (0.0, 1.0, "a probability (teacher_space)")}.get(space, cosine)
 
 
 def _are_margins(c: Context) -> bool:
@@ -170,7 +145,7 @@ def unreachable_label(c: Context) -> Bad | None:
 
     Their cosine similarity is not below 0: the labels of {rows} cannot be reached.
     """
-    is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
+    is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not tells(label_range, c)
     return bad(c.numbers < -_ROUNDING, mend=Step("scale_labels", (c.label, -1, 1))) if is_asked else None
 
 
@@ -195,15 +170,14 @@ def _binary(c: Context, found: Found) -> Step:
 
 
 @rule("label-not-binary", "read label", "error", Stage.VALUES, _binary)
-def label_not_binary(c: Context) -> Bad | None:
+def label_not_binary(c: Context) -> Tells:
     """{loss} takes the labels 1 and 0; {effect}: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}."""
     wrong = np.isfinite(c.numbers) & ~np.isin(c.numbers, (0, 1))
-    if not c.label_kinds <= {"binary"} or label_classes(c) or not wrong.any():
-        return None
-    if c.entry.name.startswith("Online"):
-        return bad(wrong, effect="rows with other labels are ignored")
-    is_mild = c.lowest >= 0 and c.highest <= 1
-    return bad(wrong, severity="warning" if is_mild else None, effect="other labels weigh both of its terms")
+    if c.label_kinds <= {"binary"} and wrong.any() and not tells(label_classes, c):
+        is_online = c.entry.name.startswith("Online")
+        effect = "rows with other labels are ignored" if is_online else "other labels weigh both of its terms"
+        is_mild = not is_online and c.lowest >= 0 and c.highest <= 1
+        yield bad(wrong, severity="warning" if is_mild else None, effect=effect)
 
 
 # --- Is there something to tell apart? --------------------------------------------------------------------------------
@@ -220,16 +194,14 @@ def _as_positives(c: Context, found: Found) -> Mend:
 
 
 @rule("label-constant", "read label", "warning", Stage.LOSS, _as_positives)
-def label_constant(c: Context) -> Bad | None:
+def label_constant(c: Context) -> Tells:
     """All labels in {label!r} are {value}: {effect}."""
-    labels = c.labels
-    if labels.is_list or len(labels.values) < 2 or c.lowest < c.highest:
-        return None
-    value = repr(labels.names[0]) if labels.are_names else format(c.lowest, "g")
-    if not c.entry.order_only and "class" not in c.label_kinds:
-        return bad(np.isfinite(labels.numbers), value=value, effect="there is little to learn")
-    effect = "there is nothing to tell apart, and the loss teaches nothing"
-    return bad(np.isfinite(labels.numbers), severity="error", value=value, effect=effect)
+    labels, is_useless = c.labels, c.entry.order_only or "class" in c.label_kinds
+    if not labels.is_list and len(labels.values) > 1 and c.lowest == c.highest:
+        value = repr(labels.names[0]) if labels.are_names else format(c.lowest, "g")
+        useless = "there is nothing to tell apart, and the loss teaches nothing"
+        effect = useless if is_useless else "there is little to learn"
+        yield bad(np.isfinite(labels.numbers), severity="error" if is_useless else None, value=value, effect=effect)
 
 
 def _not_order_only(c: Context, found: Found) -> Mend:
@@ -241,37 +213,29 @@ def _not_order_only(c: Context, found: Found) -> Mend:
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
-def label_tied(c: Context) -> Bad | None:
+def label_tied(c: Context) -> Tells:
     """{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order.
 
     Of the batches of {drawn} {same:.1%} teach nothing.
     """
-    if not c.entry.order_only or not c.has_amounts:
-        return None
     counts = np.unique(c.labels.values, return_counts=True)[1].astype(np.float64)
-    total = counts.sum()
-    if len(counts) < 2:
-        return None
-    tied = float((counts * (counts - 1)).sum() / (total * (total - 1)))
-    drawn = min(c.batch_size, int(total))
-    same = float(meets_none(int(total), total - counts, drawn).sum())
-    return None if tied < _TIED and same < _SAME_BATCH else bad(tied=tied, same=same, drawn=drawn)
+    if c.entry.order_only and c.has_amounts and len(counts) > 1:
+        total = int(counts.sum())
+        tied, drawn = float((counts * (counts - 1)).sum() / (total * (total - 1))), min(c.batch_size, total)
+        same = float(meets_none(total, total - counts, drawn).sum())
+        if tied >= _TIED or same >= _SAME_BATCH:
+            yield bad(tied=tied, same=same, drawn=drawn)
 
 
 @rule("lists-tied", "read label", "error", Stage.ROWS)
-def lists_tied(c: Context) -> Bad | None:
+def lists_tied(c: Context) -> Tells:
     """All labels of a list are equal in {rows} of {label!r}: such a list has no order to learn."""
     no_order = bool(c.label_kinds & {"class probabilities", *EMBEDDINGS, "any"}) or _are_margins(c)
     several = c.labels.lengths > 1
     tied = several & (c.labels.lows == c.labels.highs)
-    if no_order or c.label_kinds <= SCALARS or tied.sum() < 0.5 * several.sum():
-        return None
-    is_every = tied.sum() == several.sum()
-    return bad(
-        tied,
-        severity=None if is_every else "warning",
-        mend=keep("labels", "len(labels) < 2 or min(labels) < max(labels)", c.label),
-    )
+    if not no_order and not c.label_kinds <= SCALARS and tied.sum() >= 0.5 * several.sum():
+        mend = keep("labels", "len(labels) < 2 or min(labels) < max(labels)", c.label)
+        yield bad(tied, severity=None if (tied == several).all() else "warning", mend=mend)
 
 
 # --- Classes ----------------------------------------------------------------------------------------------------------
@@ -296,11 +260,10 @@ def _beyond(c: Context, *, few_outputs: bool) -> Bad | None:
         return None
     is_model, classes = c.entry.model_type == "CrossEncoder", len(np.unique(c.labels.values))
     outputs = getattr(c.model if is_model else c.loss, "num_labels", None)
-    outputs = outputs if isinstance(outputs, int) else None
-    are_few = outputs is not None and outputs < c.highest + 1 == classes
+    are_few = isinstance(outputs, int) and outputs < c.highest + 1 == classes
     if are_few != few_outputs:
         return None
-    allowed = outputs or (0 if are_few else max(classes, len(c.class_names)))
+    allowed = outputs if isinstance(outputs, int) else max(classes, len(c.class_names))
     owner = "the model" if is_model else c.entry.name
     return bad(c.labels.numbers >= allowed, owner=owner, allowed=allowed, last=allowed - 1)
 
@@ -320,38 +283,31 @@ def class_range(c: Context) -> Bad | None:
 # --- Can the student reach what the teacher gives? --------------------------------------------------------------------
 
 
-def _are_scores(c: Context) -> bool:
-    """Whether there is a label for each document, of which the margins are the differences."""
-    return c.labels.are_lists_of(len(c.inputs) - 1)
-
-
 @rule("margin-range", "read label", "error", Stage.VALUES)
-def margin_range(c: Context) -> Bad | None:
+def margin_range(c: Context) -> Tells:
     """The teacher's margins in {label!r} are as large as {widest:g}.
 
     Differences of cosine similarities are at most 2: {rows} cannot be reached.
     """
     is_margin = c.label_kinds & {"margin", "margins"} or c.targets == "margins"
     ends = _margins(c) if c.is_cosine and is_margin else None
-    if ends is None:
-        return None
-    widths = np.maximum(*np.abs(ends))
-    beyond = (widths > 2 + _ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
-    severity: Severity | None = None if c.loss is not None or c.entry.origin == OURS else "warning"
-    widest = float(widths[beyond].max(initial=0.0))
-    why = f"{widest:g} is the widest margin seen: give the width of your teacher's scale"
-    narrowed = _scaled(c) if _are_scores(c) else Step("scale_margins", (c.label, math.ceil(widest)), why=why)
-    return bad(beyond, severity=severity, mend=narrowed, widest=widest)
+    if ends is not None:
+        widths = np.maximum(*np.abs(ends))
+        beyond = (widths > 2 + _ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
+        widest = float(widths[beyond].max(initial=0.0))
+        why = f"{widest:g} is the widest margin seen: give the width of your teacher's scale"
+        narrowed = Step("scale_margins", (c.label, math.ceil(widest)), why=why)
+        is_sure = c.loss is not None or c.entry.origin == OURS
+        mend = _scaled(c) if c.has_label_each else narrowed
+        yield bad(beyond, severity=None if is_sure else "warning", mend=mend, widest=widest)
 
 
 def _margins(c: Context) -> tuple[Numbers, Numbers] | None:
     """The lowest and the highest margin of each row; None where there are none."""
-    labels = c.labels
-    if not labels.is_list:
-        return None if labels.are_names else (labels.numbers, labels.numbers)
-    if not _are_scores(c):
-        return labels.lows, labels.highs
-    if c.targets == "scores" or (c.entry.origin == OURS and c.targets != "margins"):
+    labels, is_ours = c.labels, c.entry.origin == OURS
+    if not c.has_label_each:
+        return None if labels.are_names else (labels.lows, labels.highs)
+    if c.targets == "scores" or (is_ours and c.targets != "margins"):
         return None
     return labels.margin_lows, labels.margin_highs
 
@@ -402,14 +358,12 @@ def _top_probability(c: Context, temperature: float) -> float:
 
 
 @rule("embedding-size", "label", "error", Stage.LOSS)
-def embedding_size(c: Context) -> Bad | None:
+def embedding_size(c: Context) -> Tells:
     """The embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}."""
-    labels = c.labels
-    if not c.label_kinds <= EMBEDDINGS or c.lists or not labels.lengths.any():
-        return None
-    if c.dimension is None:
-        c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")
-        return None
-    size = labels.inner_lengths[1] if labels.inner_lengths else int(np.bincount(labels.lengths).argmax())
-    is_wrong = getattr(c.loss, "projection", None) is None and size != c.dimension
-    return bad(size=size, mend=loss_line(c, c.entry, f"projection_dim={size}")) if is_wrong else None
+    lengths, sizes = c.labels.lengths, c.labels.sizes
+    if c.label_kinds <= EMBEDDINGS and not c.lists and lengths.any():
+        size = int(sizes.max(initial=0)) or int(np.bincount(lengths).argmax())
+        if c.dimension is None:
+            c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")
+        elif getattr(c.loss, "projection", None) is None and size != c.dimension:
+            yield bad(size=size, mend=loss_line(c, c.entry, f"projection_dim={size}"))
