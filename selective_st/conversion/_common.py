@@ -165,17 +165,9 @@ def finite(name: str, value: Any) -> float:
     return float(value)
 
 
-def at_least(least: int, name: str, value: Any, example: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise refused("no_whole_number", ValueError, name=name, value=value, least=least, example=example)
-    return value
-
-
 def _check_dataset(owner: str, dataset: Any) -> None:
-    if isinstance(dataset, dict):
-        raise refused("several_datasets", TypeError, owner=owner, dataset=dataset)
     if not isinstance(dataset, Dataset):
-        raise refused("no_dataset", TypeError, dataset=dataset)
+        raise refused("no_dataset", TypeError, dataset=dataset, owner=owner)
     if not len(dataset):
         raise DataError("the dataset has no rows. Give one that has some: look at what it was read or filtered from.")
     if without_trainer_transform(dataset).format["type"] == "custom":
@@ -195,8 +187,6 @@ def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) 
     """The columns that are named, or all."""
     if columns is None:
         return list(dataset.column_names)
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
     chosen = list_of(owner, "columns", columns, "names", f"[{literal(dataset.column_names[0])}]")
     check_columns(dataset, chosen)
     if not chosen:

@@ -150,8 +150,6 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
 
     def whole(label: Any) -> int | None:
         read = number(label)
-        if read is not None and abs(read) >= 2**63:
-            raise _BadCellError("more than 64 bits hold")
         if read is not None and not float(read).is_integer():
             raise _BadCellError(
                 f"not a whole number; if it is a score: dataset = labels_to_float(dataset, {literal(column)})"

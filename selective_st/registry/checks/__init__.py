@@ -19,7 +19,7 @@ from selective_st.registry.checks.context import UNKNOWN, Context, subjects_of
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
-from selective_st.registry.checks.rules.batches import conflicting_rows, false_negative_rate, matching_rows
+from selective_st.registry.checks.rules.setup import conflicting_rows, false_negative_rate, matching_rows
 from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.table import SCAN_ROWS, Table, tables
 

@@ -68,8 +68,8 @@ def subjects_of(owner: str, loss: Any, model: Any, model_type: ModelType | None)
         what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
         raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
     loss = uncompiled(loss)
-    own = (found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None)
-    model = uncompiled(next(own, None) if model is None else model)
+    own = [found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None]
+    model = uncompiled([*own, None][0] if model is None else model)
     kind = model_type or model_type_of(model) or "SentenceTransformer"
     entry = catalog.entry_of(loss, kind)
     several = getattr(loss, "losses", None)

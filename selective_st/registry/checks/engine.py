@@ -40,7 +40,7 @@ Stage.__doc__ = "When a mend has its turn: what is called by a name comes after 
 RULES: list[rule] = []
 Bad = dict[str, Any]  # what a rule tells: facts, and what else `Found` has
 Tells = Iterator[Bad | None]
-_OWN = ("rows", "column", "severity", "estimate", "mend")
+_OWN = ("rows", "column", "severity", "count", "mend")
 
 
 def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
@@ -49,7 +49,7 @@ def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
     Args:
         rows: The rows, as a mask of the scanned ones or by their numbers, if it is about rows.
         **told: Facts that the words and lines need; and what else `Found` has, where it is not what the rule says: the
-            `column`, `severity` and `mend`, and an `estimate` of how many rows there are, where `rows` are of a sample.
+            `column`, `severity` and `mend`, and a `count` of rows, where `rows` are of a sample.
 
     Returns:
         All that is told.
@@ -104,10 +104,13 @@ class rule:  # noqa: N801 - it is used as a decorator
         for column in self._columns(context):
             each = _told(self.find, context, *([column] if self.about in ("column", "stray", "text") else []))
             for told in each:
-                own = {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
-                if "rows" in own and own["rows"].dtype == bool:
-                    own["rows"] = context.scan.numbers(own["rows"])
-                yield Found(self, context, **{"column": column, "severity": self.severity} | own, facts=told)
+                own: dict[str, Any] = {"column": column, "severity": self.severity}
+                own |= {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
+                if "rows" in own:
+                    rows = own["rows"]
+                    own["rows"] = context.scan.numbers(rows) if rows.dtype == bool else rows
+                    own.setdefault("count", len(own["rows"]))
+                yield Found(self, context, **own, facts=told)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         """What it is asked of; None for the data."""
@@ -131,19 +134,14 @@ class Found:
     severity: Severity
     facts: dict[str, Any]
     rows: Integers | None = None
-    estimate: int | None = None
+    count: int | None = None  # of the rows; None where it is not about rows
     mend: Mend = None
-
-    @property
-    def count(self) -> int | None:
-        """How many rows; None where it is not about rows."""
-        return len(self.rows) if self.rows is not None and self.estimate is None else self.estimate
 
     @property
     def message(self) -> str:
         """What is said."""
         c, rows = self.context, "" if self.rows is None else row_numbers(self.rows, self.count)
-        known = {"loss": c.entry.name, "label": c.source, "column": self.column, "rows": rows, "c": c}
+        known = {**vars(self), "c": c, "loss": c.entry.name, "label": c.source, "rows": rows}
         once = f"once {c.source!r} is the label: " if "label" in self.rule.about and c.source != c.label else ""
         return once + self.rule.words.format(**known | self.facts)
 

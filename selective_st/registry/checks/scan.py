@@ -23,6 +23,8 @@ from xxhash import xxh3_64_intdigest
 from selective_st.registry.table import Table
 from selective_st.written import Written, read_written
 
+_LONG_LIST = 64  # longer label lists are vectors
+
 Mask = NDArray[np.bool_]
 Unsigned = NDArray[np.uint64]
 Numbers = NDArray[np.float64]
@@ -250,6 +252,9 @@ def _label_facts(array: pa.Array) -> dict[str, Any]:
     lows, highs = (_of_each(reduce, values, inside, math.nan) for reduce in (np.fmin, np.fmax))
     is_nan = is_known & _any_of(np.isnan(values), inside) & (_number_type(deep.type) != "other")
     is_all = is_nan & np.isnan(lows) | is_known & _any_of(sizes == 0, lengths)
+    is_infinite = np.isinf(lows) | np.isinf(highs)
+    if _is_list(inner.type) or lengths.max(initial=0) > _LONG_LIST:  # vectors, whose ends say nothing
+        lows, highs, values = (np.full_like(each, math.nan) for each in (lows, highs, values))
     rest, starts, firsts = values.copy(), (np.cumsum(inside) - inside)[inside > 0], np.full(len(array), math.nan)
     firsts[inside > 0], rest[starts] = values[starts], math.nan
     rest_lows, rest_highs = (_of_each(reduce, rest, inside, math.nan) for reduce in (np.fmin, np.fmax))
@@ -258,7 +263,7 @@ def _label_facts(array: pa.Array) -> dict[str, Any]:
         "empty": (lengths == 0) & ~is_null,
         "nulls": (is_null | within) & is_list,
         "nan": is_nan & ~(is_all & is_list),
-        "infinite": np.isinf(lows) | np.isinf(highs),
+        "infinite": is_infinite,
         "others": np.zeros(len(array), dtype=bool),
         "lows": lows,
         "highs": highs,

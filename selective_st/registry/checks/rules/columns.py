@@ -155,12 +155,12 @@ def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
 
 @rule("too-few-columns", "data", "error", Stage.CHANGE, _more_columns)
 def too_few_columns(c: Context) -> Tells:
-    """{loss} takes {taken}, but there {verb} {count}: {present}."""
+    """{loss} takes {taken}, but there {there}: {present}."""
     count = len(c.inputs)
     becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
     if count < c.min_columns and not becomes_more and (count or "id-column" not in c.strays.values()):
         verb = "is" if count == 1 else "are"
-        yield bad(taken=_counted(c), verb=verb, count=count, present=quoted(c.inputs) or "none")
+        yield bad(taken=_counted(c), there=f"{verb} {count}", present=quoted(c.inputs) or "none")
 
 
 def _counted(c: Context) -> str:
@@ -179,10 +179,10 @@ def _fewer_columns(c: Context, found: Found) -> Mend:
 
 @rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
 def too_many_columns(c: Context) -> Tells:
-    """{loss} takes {taken}, but there are {count}; {extra} would be too many."""
+    """{loss} takes {taken}, but there are {all}; {extra} would be too many."""
     extra = c.inputs[len(c.read_inputs) :]
     if extra and c.entry.extra_columns == "error" and not tells(no_list_column, c):  # or they make a list
-        yield bad(column=extra[0], taken=_counted(c), count=len(c.inputs), extra=quoted(extra))
+        yield bad(column=extra[0], taken=_counted(c), all=len(c.inputs), extra=quoted(extra))
 
 
 @rule("ignored-columns", "data", "warning", Stage.ORDER, _fewer_columns)
