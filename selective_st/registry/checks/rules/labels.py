@@ -253,10 +253,6 @@ def label_is_scalar(c: Context) -> Tells:
         yield bad(several=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
 
 
-def _padded(c: Context, length: int) -> Step:
-    return Step("pad_labels", (c.label, length), why="fills shorter lists up with NaN")
-
-
 @rule("list-lengths", "read label", "error", Stage.ROWS)
 def labels_of_list(c: Context) -> Tells:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
@@ -270,7 +266,7 @@ def _fit_lengths(c: Context, found: Found) -> Mend:
     """What makes labels and columns fit: labels filled up, rows left out; or another loss."""
     lengths, documents = c.labels.lengths, len(c.inputs) - 1
     if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
-        return _padded(c, documents)
+        return Step("pad_labels", (c.label, documents), why="fills shorter lists up with NaN")
     fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
     if fitting:
         return keep("labels", f"len(labels) == {fitting[-1]}", c.label)
@@ -355,8 +351,8 @@ def missing_label(c: Context) -> Tells:
     elif not labels.is_list:
         unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
         yield bad(labels.missing, what="no label (None)", effect=unread, mend=labelled)
-    if c.are_raters:
-        return
+    if c.may_be_raters and c.takes_labels and c.label_kinds <= SCALARS:
+        return  # of several raters, some may have given none
     if c.reads_label and not (labels.is_list and (is_ours or c.becomes_pairs)):  # where it is padding
         yield bad(labels.nan, what="the label NaN", effect="", mend=_where(c, "label == label"))
     if c.reads_label and not (c.lists and c.entry.model_type == "CrossEncoder"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,7 @@ from numpy.typing import NDArray
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
-from selective_st.registry.checks.lines import (
-    TO_DATASET,
-    keep,
-    loss_line,
-    more_outputs,
-    other_loss,
-    with_sampler,
-)
+from selective_st.registry.checks.lines import TO_DATASET, keep, loss_line, more_outputs, other_loss, with_sampler
 from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.steps import Code, Step
@@ -227,24 +221,22 @@ def conflicting_labels(c: Context) -> Tells:
 
 def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
     """The rows whose texts are those of another row, with another label; None if there are none."""
-    known = np.flatnonzero(np.isfinite(numbers))
-    known = known[np.argsort(rows[known], kind="stable")]
-    columns = [column[known] for column in hashes]
-    if len(columns) == 2 and not is_ordered:
-        columns = [np.minimum(*columns), np.maximum(*columns)]
-    keys = np.zeros(len(known), dtype=np.uint64)
-    for column in columns:
-        keys = keys * np.uint64(0x9E3779B97F4A7C15) + column  # modulo 2^64: another multiple for each column
-    different, group = np.unique(keys, return_inverse=True)
-    lows, highs = np.full(len(different), np.inf), np.full(len(different), -np.inf)
-    np.minimum.at(lows, group, numbers[known])
-    np.maximum.at(highs, group, numbers[known])
-    wrong = np.flatnonzero((highs - lows > _TIE)[group])
-    groups, firsts = np.unique(group[wrong], return_index=True)
-    members = (known[wrong[group[wrong] == one]][:_EXAMPLES] for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]])
-    examples = tuple(tuple((int(rows[place]), float(numbers[place])) for place in places) for places in members)
-    repeated = len(known) - len(different)
-    return Conflicts(rows[known[wrong]], len(groups), repeated, examples) if len(wrong) else None
+    import pandas as pd  # late: it takes long
+
+    if len(hashes) == 2 and not is_ordered:
+        hashes = [np.minimum(*hashes), np.maximum(*hashes)]
+    texts: list[Any] = list(range(len(hashes)))
+    columns = dict(zip([*texts, "row", "label"], [*hashes, rows, numbers], strict=True))
+    every = pd.DataFrame(columns)[np.isfinite(numbers)].sort_values("row")
+    same = every.groupby(texts)["label"]
+    wrong = every[same.transform("max") - same.transform("min") > _TIE]
+    groups = wrong.groupby(texts, sort=False)[["row", "label"]]
+    examples = tuple(
+        tuple((int(row), float(label)) for row, label in group.head(_EXAMPLES).to_numpy())
+        for _, group in itertools.islice(groups, _EXAMPLES)
+    )
+    repeated = len(every) - same.ngroups
+    return Conflicts(wrong["row"].to_numpy(), groups.ngroups, repeated, examples) if examples else None
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------
@@ -370,7 +362,8 @@ def classifier_size(c: Context) -> Tells:
 @rule("no-autoencoder", "data", "error", Stage.LOSS)
 def no_autoencoder(c: Context) -> Tells:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
-    if "CSRLoss" in c.names and c.modules:
+    names = [base.__name__ for wrapper in c.wrappers for base in type(wrapper).__mro__]
+    if "CSRLoss" in (*names, c.entry.name) and c.modules:
         modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
         if "SparseAutoEncoder" not in [base.__name__ for module in modules for base in type(module).__mro__]:
             mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
