@@ -145,7 +145,7 @@ class TestLabels:
             convert(pairs([{"v": 1.0}, {"v": 0.0}]), "label")
 
     def test_numbers_beyond_integers(self) -> None:
-        with pytest.raises(DataError, match="more than 64 bits hold"):
+        with pytest.raises(OverflowError):
             labels_to_int(pairs([1e308, 1.0]), "label")
 
 
@@ -185,7 +185,7 @@ class TestRows:
     def test_a_wrong_column(self) -> None:
         with pytest.raises(DataError, match="no column 'c'; the dataset has a, b, label"):
             remove_duplicate_rows(pairs([1]), ["c"])
-        with pytest.raises(TypeError, match=r'Write \["a"\]'):
+        with pytest.raises(TypeError, match=r'Write columns=\["a"\]'):
             remove_empty_rows(pairs([1]), "a")
         with pytest.raises(DataError, match="columns is empty"):
             remove_empty_rows(pairs([1]), [])
@@ -371,7 +371,7 @@ class TestPairs:
             pairs_to_triplets(named)
         with pytest.raises(DataError, match=r"no pair has the label negative=7; column 'label' has 0, 1, 2"):
             pairs_to_triplets(data, positive=0, negative=7)
-        with pytest.raises(TypeError, match="give positive and negative, or neither"):
+        with pytest.raises(TypeError, match="must be two labels, or both left out"):
             pairs_to_triplets(data, positive=0)
 
     def test_classes_by_name_stored_as_text(self) -> None:
@@ -445,9 +445,9 @@ def test_a_result_on_the_disk_is_found_again_by_its_settings(tmp_path: Path) -> 
     Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2, 5]}).save_to_disk(str(tmp_path / "pairs"))
     pairs = Dataset.load_from_disk(str(tmp_path / "pairs"))
     datasets.fingerprint.fingerprint_warnings.clear()
-    first, other, again = (conversion.scale_labels(pairs, "score", 0, high) for high in (5, 10, 5))
-    assert first["score"][:] == [0.4, 1.0]
-    assert other["score"][:] == [0.2, 0.5]
+    pairs = pairs.select_columns(["a"])
+    first, other, again = (conversion.damage_texts(pairs, "a", seed=seed) for seed in (5, 10, 5))
+    assert first["original"][:] == ["x", "y"]
     assert again.cache_files == first.cache_files != other.cache_files
     # datasets was not left to find out what the function depends on, which takes long and fails.
     assert not datasets.fingerprint.fingerprint_warnings

@@ -42,26 +42,21 @@ class State:
 
     Attributes:
         table: The data.
-        columns: Those that are left; of wide tables all others are taken out at once.
-        rows: The sampled rows; None where they are not known.
+        rows: The sampled rows.
         numbers: Those of the rows in the dataset, as long as they are known.
         left_out: The numbers of rows of the dataset that are gone.
+        is_known: Whether the rows are those that the lines leave.
         done: The lines.
         loss: Another loss, that a line takes.
     """
 
     table: Table
-    columns: tuple[str, ...]
     rows: Any
     numbers: Integers | None
     left_out: Integers = field(default_factory=_NO_ROWS.copy)
+    is_known: bool = True
     done: tuple[Part, ...] = ()
     loss: LossEntry | None = None
-
-    @property
-    def data(self) -> Any:
-        """The rows that are left, with the columns that are."""
-        return self.rows if self.rows.column_names == [*self.columns] else self.rows.select_columns([*self.columns])
 
     def has_decided(self, what: str | None) -> bool:
         """Whether a line has decided the loss, the model, or how a label is converted."""
@@ -72,28 +67,25 @@ class State:
         left_out = np.union1d(self.left_out, rows)
         if len(left_out) >= self.table.scanned:
             return None
-        if self.rows is None or self.numbers is None:
-            return replace(self, left_out=left_out, rows=None)
+        if not self.is_known or self.numbers is None:
+            return replace(self, left_out=left_out, is_known=False)
         kept = np.flatnonzero(~np.isin(self.numbers, left_out))
-        return replace(self, left_out=left_out, rows=self.data.select(kept), numbers=self.numbers[kept])
+        return replace(self, left_out=left_out, rows=self.rows.select(kept), numbers=self.numbers[kept])
 
     def after(self, step: Step) -> State | None:
         """What a step makes of it; None where it cannot be done."""
-        if self.rows is None or not step.is_data:
-            is_known = self.rows is not None and step.call == "cast"
-            is_done = step.call in _LOCAL or not step.is_data  # what cannot be tried is not done to the whole
-            return replace(self, rows=self.rows if is_known else None) if is_done else None
-        if step.call == "remove_columns":
-            left = tuple(name for name in self.columns if name not in _named(step))
-            return replace(self, columns=left) if left else None
+        if not step.is_data:
+            return replace(self, is_known=self.is_known and step.call == "cast")
+        if not self.is_known:
+            return self if step.call in _LOCAL else None  # what cannot be tried is not done to the whole
         try:
             with _no_progress():
-                rows = step.apply(self.data)
+                rows = step.apply(self.rows)
         except Exception:  # whatever it is, what raises is not printed
             return None
-        numbers = self.numbers if len(rows) == len(self.data) else None
-        is_some = len(rows) > (1 if len(self.data) > 1 else 0)
-        return replace(self, rows=rows, columns=tuple(rows.column_names), numbers=numbers) if is_some else None
+        numbers = self.numbers if len(rows) == len(self.rows) else None
+        is_some = rows.column_names and len(rows) > (1 if len(self.rows) > 1 else 0)
+        return replace(self, rows=rows, numbers=numbers) if is_some else None
 
 
 class Plan:
@@ -110,7 +102,7 @@ class Plan:
         self._contexts = list(contexts)
         self._table = table = contexts[0].table
         self._findings: dict[tuple[str, str | None], Finding] = {}
-        self._state = State(table, table.columns, table.sample(), np.asarray(table.sampled))
+        self._state = State(table, table.sample(), np.asarray(table.sampled))
 
     def run(self) -> list[Finding]:
         """Look, and look again at what is left."""
@@ -164,9 +156,9 @@ class Plan:
         """Take what is left for what is looked at; whether it is known, and may tell something else."""
         state = self._state
         renews = state.has_decided("loss") and state.loss in (None, *(context.entry for context in self._contexts))
-        if renews or state.rows is None:
+        if renews or not state.is_known:
             return False  # of the settings of the same loss made anew nothing is known here
-        table = replace(tables(state.data)[0], name=self._table.name)
+        table = replace(tables(state.rows)[0], name=self._table.name)
         known: dict[str, Any] = {"table": table, "format": format_of(table)}
         if state.loss is not None:
             known |= {"entry": state.loss, "is_known": True, "loss": None, "wrappers": ()}
@@ -211,13 +203,14 @@ class Plan:
         """What a line makes of the data, and the line as it is to be printed; None where it cannot be done."""
         if isinstance(part, str):
             is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
-            rows = None if "{dataset} = " in part else state.rows
-            return None if is_of_several and _decision(part) == "loss" else (replace(state, rows=rows), part)
-        names = [name for name in _named(part) if part.call != "select_columns" or name in state.columns]
-        if not {*names} <= {*state.columns}:
+            is_known = state.is_known and "{dataset} = " not in part
+            return None if is_of_several and _decision(part) == "loss" else (replace(state, is_known=is_known), part)
+        columns: list[str] = state.rows.column_names
+        names = [name for name in _named(part) if part.call != "select_columns" or name in columns]
+        if not {*names} <= {*columns}:
             return None
         if part.call in ("select_columns", "remove_columns"):
-            gone = [name for name in state.columns if (name in names) == (part.call == "remove_columns")]
+            gone = [name for name in columns if (name in names) == (part.call == "remove_columns")]
             if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
                 return None
             leaves_out = f"leaves out {', '.join(map(repr, gone))}" if gone else ""

@@ -14,7 +14,7 @@ from selective_st.registry.checks.lines import TO_LISTS, change, keep, loss_line
 from selective_st.registry.checks.report import row_numbers
 from selective_st.registry.checks.rules.setup import meets_none
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
-from selective_st.registry.columns import but_for_few, scale_around
+from selective_st.registry.columns import but_for_few, nested_fields, scale_around
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
 from selective_st.registry.steps import Step
 
@@ -168,8 +168,10 @@ def _written(c: Context) -> str:
 def _reading(c: Context) -> tuple[Part, ...] | None:
     """The steps that make numbers, or classes, of labels that are texts."""
     labels, written = c.labels, c.labels.written
-    if written is None:
-        return None
+    if written is None:  # objects, of which one that holds a number is taken
+        nested = nested_fields(c.table.values[str(c.source)])
+        numbers = [] if nested is None else [name for name, kind in nested.fields.items() if kind == "numbers"]
+        return (Step("flatten_cells", (c.label, numbers[0])),) if len(numbers) == 1 else None
     others, wants_class = written.others, "class" in c.label_kinds
     if len(others) > _MOST_OTHERS or written.kind == "mixed" or (written.kind == "texts" and not wants_class):
         return None
@@ -253,6 +255,17 @@ def label_is_scalar(c: Context) -> Tells:
         yield bad(several=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
 
 
+def _padded(c: Context, length: int) -> Step:
+    return Step("pad_labels", (c.label, length), why="fills shorter lists up with NaN")
+
+
+@rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c, int(c.labels.lengths.max())))
+def ragged_lists(c: Context) -> bool:
+    """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
+    is_asked = not (c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder")
+    return is_asked and any(len(np.unique(each)) > 1 for each in (c.labels.lengths, c.labels.sizes))
+
+
 @rule("list-lengths", "read label", "error", Stage.ROWS)
 def labels_of_list(c: Context) -> Tells:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
@@ -263,13 +276,16 @@ def labels_of_list(c: Context) -> Tells:
 
 
 def _fit_lengths(c: Context, found: Found) -> Mend:
-    """What makes labels and columns fit: labels filled up, rows left out; or another loss."""
+    """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
     lengths, documents = c.labels.lengths, len(c.inputs) - 1
     if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
-        return Step("pad_labels", (c.label, documents), why="fills shorter lists up with NaN")
+        return _padded(c, documents)
     fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
     if fitting:
         return keep("labels", f"len(labels) == {fitting[-1]}", c.label)
+    shortest = int(lengths[lengths > 0].min(initial=documents))
+    if 2 <= shortest < documents:
+        return Step("select_columns", ((*c.inputs[: shortest + 1], c.label),))
     return _one_of_list(c, found)
 
 
@@ -623,9 +639,10 @@ def _margins(c: Context) -> tuple[Numbers, Numbers] | None:
 @rule("teacher-scale", "label", "warning", Stage.LOSS)
 def teacher_scale(c: Context) -> Bad | None:
     """The teacher's scores in {label!r} span {spread:.3g} in half of the rows, {scaled:.3g} by temperature: {what}."""
-    spreads = c.labels.highs - c.labels.lows
-    known, is_asked = spreads[np.isfinite(spreads)], "DistillKLDivLoss" in c.entry.name
-    spread = float(np.median(known)) if is_asked and len(known) and (c.labels.lengths > 1).all() else 0.0
+    ends = np.stack((c.labels.lows, c.labels.highs))
+    is_asked = "DistillKLDivLoss" in c.entry.name and (c.labels.lengths > 1).all()
+    known = np.diff(ends[:, np.isfinite(ends).all(0)], axis=0)
+    spread = float(np.median(known)) if is_asked and known.size else 0.0
     if not spread > 0:
         return None
     teacher, student = (_temperature(c, f"{which}_temperature") for which in ("teacher", "student"))

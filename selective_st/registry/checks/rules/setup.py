@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -230,13 +229,11 @@ def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, 
     every = pd.DataFrame(columns)[np.isfinite(numbers)].sort_values("row")
     same = every.groupby(texts)["label"]
     wrong = every[same.transform("max") - same.transform("min") > _TIE]
-    groups = wrong.groupby(texts, sort=False)[["row", "label"]]
-    examples = tuple(
-        tuple((int(row), float(label)) for row, label in group.head(_EXAMPLES).to_numpy())
-        for _, group in itertools.islice(groups, _EXAMPLES)
-    )
-    repeated = len(every) - same.ngroups
-    return Conflicts(wrong["row"].to_numpy(), groups.ngroups, repeated, examples) if examples else None
+    group = wrong.groupby(texts, sort=False).ngroup()
+    firsts = (wrong[group == number].head(_EXAMPLES) for number in range(_EXAMPLES) if number in group.array)
+    examples = tuple(tuple(zip(of["row"].tolist(), of["label"].tolist(), strict=True)) for of in firsts)
+    repeated, groups = len(every) - same.ngroups, group.nunique()
+    return Conflicts(wrong["row"].to_numpy(), groups, repeated, examples) if groups else None
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------
