@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,6 @@ __all__ = [
 
 _NAN = float("nan")
 _TEXTS, _NUMBERS = datasets.Sequence(Value("string")), datasets.Sequence(Value("float64"))
-_TRIES = 20  # to draw a text of another class that is not of this one too
 
 # --- Rows left out ----------------------------------------------------------------------------------------------------
 
@@ -305,18 +305,14 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
         raise common.refused("no_triplets", label=label, classes=classes, usable=usable)
     random = np.random.default_rng(whole_number("class_to_triplets", "seed", seed))
     everything = [text for texts in classes.values() for text in texts]
+    turns = itertools.cycle([everything[i] for i in random.permutation(len(everything))])
     rows: list[tuple[str, str, str]] = []
     for kind, texts in usable.items():
         order = [texts[i] for i in random.permutation(len(texts))]
         positives = dict(zip(order, [*order[1:], order[0]], strict=True))
         for text in texts:
-            draws = (everything[random.integers(len(everything))] for _ in range(_TRIES))
-            negative = next((drawn for drawn in draws if drawn not in classes[kind]), None)
-            if negative is None:  # nearly all texts are of this class
-                others = [other for other in everything if other not in classes[kind]]
-                negative = others[random.integers(len(others))] if others else None
-            if negative is not None:
-                rows.append((text, positives[text], negative))
+            drawn = (other for other in itertools.islice(turns, len(everything)) if other not in classes[kind])
+            rows += [(text, positives[text], negative) for negative in itertools.islice(drawn, 1)]
     if not rows:
         raise common.refused("one_class")
     return of_rows(("anchor", "positive", "negative"), rows)

@@ -7,7 +7,6 @@ their arrays put together. Only labels that are texts are kept until all are the
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,10 +30,6 @@ Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Facts = dict[str, NDArray[Any]]
 LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
-_NUMBER_TYPES: dict[str, LabelType] = {
-    "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
-    "decimal": "float"
-}  # fmt: skip
 
 
 @dataclass
@@ -72,11 +67,7 @@ class Labels:
     sizes: Integers  # of the lists within lists
     written: Written | None = None  # what texts say
     names: list[str] = field(default_factory=list)  # the different texts, without the others
-
-    @property
-    def are_names(self) -> bool:
-        """Whether they are texts that say no amount, such as names of classes."""
-        return self.written is not None and self.written.kind in ("classes", "mixed", "texts")
+    are_names: bool = False  # whether these say no amount, such as names of classes
 
     @property
     def numbers(self) -> Numbers:
@@ -163,7 +154,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _number_type(kind: pa.DataType) -> LabelType:
-    return _NUMBER_TYPES.get(re.sub(r"[\d(].*", "", str(kind)), "other")
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return "boolean" if pa.types.is_boolean(kind) else "integer"
+    return "float" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "other"
 
 
 def _mask(array: pa.Array) -> Mask:
@@ -298,4 +291,4 @@ def _written_labels(batches: list[pa.Array]) -> Labels:
     is_blank = np.asarray([not text for text in texts])
     facts["missing"] = is_blank | facts["missing"] if is_list else is_blank
     facts["others"] = np.asarray([text in written.others for text in texts])
-    return Labels(type=kind, is_list=is_list, **facts, written=written, names=names)
+    return Labels(type=kind, is_list=is_list, **facts, written=written, names=names, are_names=are_names)
