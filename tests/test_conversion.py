@@ -253,6 +253,13 @@ class TestLists:
         assert join_columns(data)[0] == {"q": "x", "documents": ["a", "b", "c"], "labels": [1.0, 0.0, 0.0]}
         assert join_columns(data, "passages").column_names == ["q", "passages", "labels"]
 
+    def test_a_column_of_the_name_that_a_new_one_gets_is_not_lost(self) -> None:
+        data = Dataset.from_dict({"q": ["x"], "pos": [["a"]], "neg": [["b"]], "positive": ["c"], "labels": [[1.0]]})
+        with pytest.raises(DataError, match="a column 'positive' already"):
+            conversion.rows_of_positives(data, "pos", "neg")
+        with pytest.raises(DataError, match="a column 'labels' already"):
+            conversion.join_lists(data, "pos", "neg")
+
     def test_scores_stay_and_their_column_keeps_its_name(self) -> None:
         data = Dataset.from_dict({"q": ["x"], "p": ["a"], "n": [""], "score": [[0.7, math.nan]]})
         assert join_columns(data)[0] == {"q": "x", "documents": ["a"], "score": [0.7]}

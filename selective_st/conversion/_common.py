@@ -84,12 +84,9 @@ def mapped(dataset: Dataset, change: Callable[[Row, int], Iterable[Row]], featur
         rows = [row for number, *cells in each for row in change(dict(zip(batch, cells, strict=True)), number)]
         return {name: [row[name] for row in rows] for name in features}
 
-    plain, names = dataset.with_format(None), dataset.column_names
-    made = plain.map(
-        made_of, batched=True, with_indices=True, features=datasets.Features(features), remove_columns=names,
-        new_fingerprint=_fingerprint(plain),
-    )  # fmt: skip
-    return made.select_columns(list(features))
+    plain, columns = dataset.with_format(None), datasets.Features(features)
+    settings = {"remove_columns": dataset.column_names, "new_fingerprint": _fingerprint(dataset)}
+    return plain.map(made_of, batched=True, with_indices=True, features=columns, **settings)
 
 
 def with_column(dataset: Dataset, column: str, values: list[Any], feature: Any) -> Dataset:

@@ -623,6 +623,7 @@ def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = 
         raise common.refused("no_row_with_texts", sides=sides)
     names = ["negative"] if width == 1 else [f"negative_{k + 1}" for k in range(width)]
     names = names if negatives is not None else []
+    common.check_free(dataset, [name for name in ("positive", *names) if name not in sides])
 
     def change(row: common.Row, number: int) -> list[common.Row]:
         right, wrong = cells[number][0], cells[number][-1]
@@ -664,6 +665,7 @@ def join_lists(
     sides = {positives: positive_scores, negatives: negative_scores}
     given = [*sides, *filter(None, sides.values())]
     common.chosen_columns("join_lists", dataset, given)
+    common.check_free(dataset, [name for name in ("documents", "labels") if name not in given])
     for column, scores in sides.items():
         each = common.values_in(dataset, [column, scores]) if scores is not None else ()
         bad = [row for row, (texts, of) in enumerate(each) if len(_as_texts(texts)) != len(_as_list(of))]

@@ -28,11 +28,6 @@ _ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_colu
 _LEAVES_OUT = ("filter", "remove_empty_rows", "remove_rare_classes")  # the rows that were found
 _ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # whose first argument is no column
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
-# Steps that do to each row the same, so that they can be told to work where the rows are not known.
-_LOCAL = (
-    *_ON_STREAMS, *_LEAVES_OUT, *_CONVERSIONS[:4], "remove_duplicate_rows", "to_dataset", "labels_to_float",
-    "pad_labels"
-)  # fmt: skip
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
 
 
@@ -77,7 +72,7 @@ class State:
         if not step.is_data:
             return replace(self, is_known=self.is_known and step.call == "cast")
         if not self.is_known:
-            return self if step.call in _LOCAL else None  # what cannot be tried is not done to the whole
+            return self if step.call in _ON_STREAMS else None  # of the others, what cannot be tried is not printed
         try:
             with _no_progress():
                 rows = step.apply(self.rows)
