@@ -58,10 +58,10 @@ def nested_column(c: Context, column: str) -> Bad | None:
 def flat_stray(c: Context, column: str) -> Tells:
     """Column {column!r} {what}; {effect}."""
     code, kind = c.strays[column], c.format.kinds[column]
-    what = {"id-column": "holds ids", "stray-column": "looks as if it described the row"}.get(code)
-    what = what or ("is empty in all rows" if code == "empty-column" else f"holds no texts ({kind})")
+    known = {"id-column": "holds ids", "stray-column": "looks as if it described the row"}
+    known["empty-column"] = "is empty in all rows"
     if not nested_fields(c.table.values[column]) and (c.inputs or code != "id-column"):
-        yield _stray(c, column, what=what)
+        yield _stray(c, column, what=known.get(code, f"holds no texts ({kind})"))
 
 
 @rule("id-column", "data", "error", Stage.DROP)
