@@ -270,7 +270,8 @@ def _label_facts(array: pa.Array) -> dict[str, Any]:
 def _padding(labels: pa.Array, documents: int) -> Mask:
     """Which texts of each row have a label that is NaN; where there is not a label for each, none."""
     lengths, inner = _lists(labels)
-    if documents < 1 or not _is_list(labels.type) or _is_list(inner.type) or (lengths != documents).any():
+    is_asked = documents > 0 and _is_list(labels.type) and _number_type(inner.type) != "other"
+    if not is_asked or (lengths != documents).any():
         return np.zeros((len(labels), max(documents, 0)), dtype=bool)
     return np.isnan(_numbers(inner)).reshape(-1, documents)
 
