@@ -110,6 +110,8 @@ class TestLabels:
             ([True, False], [1.0, 0.0]),
             ([[1, 0], [0, 1]], [[1.0, 0.0], [0.0, 1.0]]),
             (["[0.5, 1]", "[0, 2]"], [[0.5, 1.0], [0.0, 2.0]]),
+            (["[0.5, 1]", None], [[0.5, 1.0], None]),
+            ([[0.5, 1], None], [[0.5, 1.0], None]),
         ],
     )
     def test_floats(self, label: list[Any], floats: list[Any]) -> None:

@@ -258,7 +258,8 @@ def _relabelled(
     found, bad = [], {}
     for row, cell in enumerate(cells):
         try:
-            found.append(common.mean_of_known(changed(cell)) if mean else changed(cell))
+            made = None if cell is None else changed(cell)
+            found.append(common.mean_of_known(made) if mean else made)
         except _BadCellError as error:
             bad[row] = f"{cell!r}, {error}"
     if bad:
