@@ -160,8 +160,6 @@ CASES: list[tuple[str, Call]] = [
     ("columns must be a list of names", lambda m, f: conversion.remove_empty_rows(PAIRS, 5)),  # type: ignore[arg-type]
     ("columns must be a list of names", lambda m, f: conversion.remove_duplicate_rows(PAIRS, 5)),  # type: ignore[arg-type]
     ("split_lists: the dataset has no rows", lambda m, f: conversion.split_lists(LISTS.select([]))),
-    ("name must be the name of a column", lambda m, f: conversion.join_columns(TRIPLETS, 5)),  # type: ignore[arg-type]
-    ("name must be the name of a column", lambda m, f: conversion.join_columns(TRIPLETS, "")),
     ("seed must be a whole number", lambda m, f: conversion.class_to_triplets(SINGLE, "x")),  # type: ignore[arg-type]
     ("class_to_triplets: the dataset has no rows", lambda m, f: conversion.class_to_triplets(Dataset.from_dict({}))),
     ("seed must be a whole number", lambda m, f: conversion.damage_texts(SINGLE, seed=-1)),

@@ -110,6 +110,8 @@ class TestLabels:
             ([True, False], [1.0, 0.0]),
             ([[1, 0], [0, 1]], [[1.0, 0.0], [0.0, 1.0]]),
             (["[0.5, 1]", "[0, 2]"], [[0.5, 1.0], [0.0, 2.0]]),
+            (["[0.5, 1]", None], [[0.5, 1.0], None]),
+            ([[0.5, 1], None], [[0.5, 1.0], None]),
         ],
     )
     def test_floats(self, label: list[Any], floats: list[Any]) -> None:
@@ -145,7 +147,7 @@ class TestLabels:
             convert(pairs([{"v": 1.0}, {"v": 0.0}]), "label")
 
     def test_numbers_beyond_integers(self) -> None:
-        with pytest.raises(DataError, match="more than 64 bits hold"):
+        with pytest.raises(OverflowError):
             labels_to_int(pairs([1e308, 1.0]), "label")
 
 
@@ -185,7 +187,7 @@ class TestRows:
     def test_a_wrong_column(self) -> None:
         with pytest.raises(DataError, match="no column 'c'; the dataset has a, b, label"):
             remove_duplicate_rows(pairs([1]), ["c"])
-        with pytest.raises(TypeError, match=r'Write \["a"\]'):
+        with pytest.raises(TypeError, match=r'Write columns=\["a"\]'):
             remove_empty_rows(pairs([1]), "a")
         with pytest.raises(DataError, match="columns is empty"):
             remove_empty_rows(pairs([1]), [])
@@ -241,7 +243,7 @@ class TestLists:
 
     @pytest.mark.parametrize("size", [0, 1.5, True])
     def test_a_wrong_size(self, size: Any) -> None:
-        with pytest.raises(ValueError, match="size must be a whole number"):
+        with pytest.raises((TypeError, ValueError), match="size must be a whole number"):
             split_lists(Dataset.from_dict(self.LISTS), size=size)
 
     @pytest.mark.parametrize(("name", "singular"), [("replies", "reply_1"), ("pass", "pass_1"), ("texts", "text_1")])
@@ -252,6 +254,13 @@ class TestLists:
         data = Dataset.from_dict({"q": ["x"], "p": ["a"], "n1": ["b"], "n2": ["c"]})
         assert join_columns(data)[0] == {"q": "x", "documents": ["a", "b", "c"], "labels": [1.0, 0.0, 0.0]}
         assert join_columns(data, "passages").column_names == ["q", "passages", "labels"]
+
+    def test_a_column_of_the_name_that_a_new_one_gets_is_not_lost(self) -> None:
+        data = Dataset.from_dict({"q": ["x"], "pos": [["a"]], "neg": [["b"]], "positive": ["c"], "labels": [[1.0]]})
+        with pytest.raises(DataError, match="a column 'positive' already"):
+            conversion.rows_of_positives(data, "pos", "neg")
+        with pytest.raises(DataError, match="a column 'labels' already"):
+            conversion.join_lists(data, "pos", "neg")
 
     def test_scores_stay_and_their_column_keeps_its_name(self) -> None:
         data = Dataset.from_dict({"q": ["x"], "p": ["a"], "n": [""], "score": [[0.7, math.nan]]})
@@ -371,7 +380,7 @@ class TestPairs:
             pairs_to_triplets(named)
         with pytest.raises(DataError, match=r"no pair has the label negative=7; column 'label' has 0, 1, 2"):
             pairs_to_triplets(data, positive=0, negative=7)
-        with pytest.raises(TypeError, match="give positive and negative, or neither"):
+        with pytest.raises(TypeError, match="must be two labels, or both left out"):
             pairs_to_triplets(data, positive=0)
 
     def test_classes_by_name_stored_as_text(self) -> None:
@@ -421,7 +430,7 @@ class TestPairs:
     @pytest.mark.parametrize("size", [1, 2.0, True])
     def test_a_wrong_list_size(self, size: Any) -> None:
         for convert in (pairs_to_lists, pairs_to_triplets):
-            with pytest.raises(ValueError, match="list_size must be"):
+            with pytest.raises((TypeError, ValueError), match="list_size must be"):
                 convert(Dataset.from_dict(self.GRADED), list_size=size)
 
 
@@ -445,9 +454,9 @@ def test_a_result_on_the_disk_is_found_again_by_its_settings(tmp_path: Path) -> 
     Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2, 5]}).save_to_disk(str(tmp_path / "pairs"))
     pairs = Dataset.load_from_disk(str(tmp_path / "pairs"))
     datasets.fingerprint.fingerprint_warnings.clear()
-    first, other, again = (conversion.scale_labels(pairs, "score", 0, high) for high in (5, 10, 5))
-    assert first["score"][:] == [0.4, 1.0]
-    assert other["score"][:] == [0.2, 0.5]
+    pairs = pairs.select_columns(["a"])
+    first, other, again = (conversion.damage_texts(pairs, "a", seed=seed) for seed in (5, 10, 5))
+    assert first["original"][:] == ["x", "y"]
     assert again.cache_files == first.cache_files != other.cache_files
     # datasets was not left to find out what the function depends on, which takes long and fails.
     assert not datasets.fingerprint.fingerprint_warnings

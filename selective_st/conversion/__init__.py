@@ -5,9 +5,8 @@ are not named, the label is the column that the trainer takes for it (`label`, `
 others are inputs, in their order.
 """
 
-from selective_st.conversion import _labels, _lists, _rows
+from selective_st.conversion import _labels, _rows
 from selective_st.conversion._labels import *  # noqa: F403
-from selective_st.conversion._lists import *  # noqa: F403
 from selective_st.conversion._rows import *  # noqa: F403
 
-__all__ = sorted([*_labels.__all__, *_lists.__all__, *_rows.__all__])
+__all__ = sorted([*_labels.__all__, *_rows.__all__])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from functools import cache, wraps
-from pathlib import Path
+from functools import wraps
 from typing import Any, TypeVar
 
 import datasets
 from datasets import Dataset, Value
 from datasets.fingerprint import Hasher
 
+from selective_st import __version__
 from selective_st._templates import template
 from selective_st._validation import list_of
 from selective_st.errors import DataError, literal, shown_rows
@@ -23,8 +23,8 @@ from selective_st.registry.steps import callable_as_step
 from selective_st.registry.table import without_trainer_transform
 
 _BATCH = 1_000
+Row = dict[str, Any]
 _DECIDING: ContextVar[tuple[str, Any]] = ContextVar("deciding")  # the converter that is at work, and its arguments
-Batch = dict[str, list[Any]]
 _Converter = TypeVar("_Converter", bound=Callable[..., Dataset])
 
 
@@ -64,36 +64,41 @@ def converter(*columns: str) -> Callable[[_Converter], _Converter]:
     return decorate
 
 
-@cache
-def _sources() -> bytes:
-    """The code of all converters, on which what they make depends."""
-    return b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-
-
-def mapped(dataset: Dataset, change: Callable[[Batch, list[int]], Batch], features: dict[str, Any]) -> Dataset:
-    """The dataset with columns made anew, batch by batch.
+def mapped(dataset: Dataset, change: Callable[[Row, int], Iterable[Row]], features: dict[str, Any]) -> Dataset:
+    """The dataset with rows made anew, batch by batch.
 
     The fingerprint, by which datasets finds a result on the disk again, is made here: for one of its own datasets would
     look through all that the function leads to, which takes half a second, and fails where a function calls itself.
 
     Args:
         dataset: The dataset.
-        change: The new columns of a batch, given it and the numbers of its rows.
-        features: The columns that come out, in their order; those that are not new are taken from the dataset.
+        change: The new rows of a row, given it and its number.
+        features: The columns that come out, in their order.
 
     Returns:
         The changed dataset.
     """
-    plain = dataset.with_format(None)
-    made = plain.map(
-        lambda batch, rows: {name: values for name, values in batch.items() if name in features} | change(batch, rows),
-        batched=True,
-        with_indices=True,
-        features=datasets.Features(features),
-        remove_columns=dataset.column_names,
-        new_fingerprint=Hasher.hash((plain._fingerprint, _sources(), _DECIDING.get())),
-    )
-    return made.select_columns(list(features))
+
+    def made_of(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+        each = zip(numbers, *batch.values(), strict=True)
+        rows = [row for number, *cells in each for row in change(dict(zip(batch, cells, strict=True)), number)]
+        return {name: [row[name] for row in rows] for name in features}
+
+    plain, columns = dataset.with_format(None), datasets.Features(features)
+    settings = {"remove_columns": dataset.column_names, "new_fingerprint": _fingerprint(dataset)}
+    return plain.map(made_of, batched=True, with_indices=True, features=columns, **settings)
+
+
+def with_column(dataset: Dataset, column: str, values: list[Any], feature: Any) -> Dataset:
+    """The dataset with other values in a column, in its place."""
+    new = "_".join([*dataset.column_names, "new"])  # which is none of them
+    made = dataset.with_format(None).add_column(new, values, new_fingerprint=_fingerprint(dataset), feature=feature)
+    made = made.remove_columns(column).rename_column(new, column).select_columns(dataset.column_names)
+    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    return str(Hasher.hash((dataset._fingerprint, __version__, _DECIDING.get())))
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------
@@ -157,17 +162,9 @@ def finite(name: str, value: Any) -> float:
     return float(value)
 
 
-def at_least(least: int, name: str, value: Any, example: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise refused("no_whole_number", ValueError, name=name, value=value, least=least, example=example)
-    return value
-
-
 def _check_dataset(owner: str, dataset: Any) -> None:
-    if isinstance(dataset, dict):
-        raise refused("several_datasets", TypeError, owner=owner, dataset=dataset)
     if not isinstance(dataset, Dataset):
-        raise refused("no_dataset", TypeError, dataset=dataset)
+        raise refused("no_dataset", TypeError, dataset=dataset, owner=owner)
     if not len(dataset):
         raise DataError("the dataset has no rows. Give one that has some: look at what it was read or filtered from.")
     if without_trainer_transform(dataset).format["type"] == "custom":
@@ -187,8 +184,6 @@ def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) 
     """The columns that are named, or all."""
     if columns is None:
         return list(dataset.column_names)
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
     chosen = list_of(owner, "columns", columns, "names", f"[{literal(dataset.column_names[0])}]")
     check_columns(dataset, chosen)
     if not chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import datasets
@@ -150,8 +150,6 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
 
     def whole(label: Any) -> int | None:
         read = number(label)
-        if read is not None and abs(read) >= 2**63:
-            raise _BadCellError("more than 64 bits hold")
         if read is not None and not float(read).is_integer():
             raise _BadCellError(
                 f"not a whole number; if it is a score: dataset = labels_to_float(dataset, {literal(column)})"
@@ -218,11 +216,8 @@ def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
         known = [_NAN if common.is_missing(label) else float(label) for label in labels or []]
         return [*known, *[_NAN] * (size - len(known))]
 
-    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
-        return {column: list(map(padded, batch[column]))}
-
-    features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
-    return common.mapped(dataset, change, features)
+    values = list(map(padded, common.values_of(dataset, column)))
+    return common.with_column(dataset, column, values, datasets.Sequence(Value("float64")))
 
 
 # --- One label after the other ----------------------------------------------------------------------------------------
@@ -244,9 +239,11 @@ def _relabelled(
     dataset: Dataset, column: str, change: Callable[[Any], Any], dtype: str, mend: str, *, mean: bool = False
 ) -> Dataset:
     """The dataset with the labels changed one by one, also within lists."""
-    feature = dataset.features[column]
+    feature, cells = dataset.features[column], common.values_of(dataset, column)
+    if isinstance(feature, dict):
+        raise common.refused("objects", column=column, field=next(iter(feature)))
     # Lists that are stored as text are found in the values.
-    written = read_written({} if common.holds_lists(feature) else Counter(_texts_in(dataset, column)))
+    written = read_written({} if common.holds_lists(feature) else Counter(_texts_in(cells)))
     lists = written.values if written.kind == "lists" else {}
     several = bool(lists) or common.holds_lists(feature)
 
@@ -258,23 +255,18 @@ def _relabelled(
             return None if dtype != "float64" else _NAN if several else value
         return change(value)
 
-    def change_batch(batch: common.Batch, rows: list[int]) -> common.Batch:
-        found, bad = [], {}
-        for value, row in zip(batch[column], rows, strict=True):
-            try:
-                found.append(common.mean_of_known(changed(value)) if mean else changed(value))
-            except _BadCellError as error:
-                bad[row] = f"{value!r}, {error}"
-        if bad:
-            what = next(iter(bad.values()))
-            raise DataError(f"column {column!r} holds in {common.shown([*bad])} what cannot be: {what}. {mend}")
-        return {column: found}
-
-    if isinstance(feature, dict):
-        raise common.refused("objects", column=column, field=next(iter(feature)))
+    found, bad = [], {}
+    for row, cell in enumerate(cells):
+        try:
+            made = None if cell is None else changed(cell)
+            found.append(common.mean_of_known(made) if mean else made)
+        except _BadCellError as error:
+            bad[row] = f"{cell!r}, {error}"
+    if bad:
+        what = next(iter(bad.values()))
+        raise DataError(f"column {column!r} holds in {common.shown([*bad])} what cannot be: {what}. {mend}")
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
-    made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
-    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+    return common.with_column(dataset, column, found, kind)
 
 
 def _with_dtype(feature: Any, dtype: str) -> Any:
@@ -291,8 +283,8 @@ def _reader(
 ) -> tuple[Callable[[Any], float | None], str]:
     """What says the number of a label, and what to write where it cannot."""
     given = _checked_mapping(dataset.features[column], mapping)
-    texts = Counter(text for text in _texts_in(dataset, column) if text not in given and text.strip() not in given)
-    written = read_written(texts)
+    texts = _texts_in(common.values_of(dataset, column))
+    written = read_written(Counter(text for text in texts if text not in given and text.strip() not in given))
     known = written.values if written.kind in ("numbers", "mixed") else {}
 
     def number(label: Any) -> float | None:
@@ -311,15 +303,13 @@ def _reader(
     return number, _mapping_mend(f"dataset = {owner}(dataset, {literal(column)}, mapping=", column, written)
 
 
-def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
-    """The texts of a column, also within lists, also within lists that are stored as text."""
-    left = common.values_of(dataset, column)
-    while left:
-        value = left.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            left += value
+def _texts_in(cells: Iterable[Any]) -> Iterator[str]:
+    """The texts among cells, also within lists."""
+    for cell in cells:
+        if isinstance(cell, str):
+            yield cell
+        elif isinstance(cell, (list, tuple)):
+            yield from _texts_in(cell)
 
 
 def _mapping_mend(start: str, column: str, written: Written) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from selective_st import catalog
 from selective_st._templates import template
@@ -35,18 +35,6 @@ class Conversion:
     steps: tuple[Step, ...] = ()
 
 
-class _Way(NamedTuple):
-    """A change that is possible: what comes out, what it is good for, and the steps, or else code."""
-
-    shape: Shape
-    label: LabelKind
-    why: str
-    steps: tuple[Step, ...] = ()
-    inputs: str = ANCHOR_POSITIVE  # of pairs without labels
-    code: str = ""
-    instead_of: Step | None = None  # of the format's own steps
-
-
 _OF_TEXTS = {  # pairs made of single texts
     "(damaged_input, original_input)": (Step("damage_texts"), "texts with words deleted, to be restored"),
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
@@ -54,51 +42,59 @@ _OF_TEXTS = {  # pairs made of single texts
 }
 
 
+@dataclass(frozen=True)
+class _Way:
+    """A change that is possible: what comes out, what it is good for, and the steps, or else code."""
+
+    to: tuple[Shape, LabelKind]
+    why: str
+    steps: tuple[Step, ...] = ()
+    inputs: str = ANCHOR_POSITIVE  # of pairs without labels
+    code: str = ""
+    instead_of: Step | None = None  # of the format's own steps
+
+
 def conversions_of(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
     """The changes of data that open losses of a model type; `view` is the data as far as they are read, if at all."""
     found: list[Conversion] = []
     for way in _ways(data_format, view, lists_only=model_type == "CrossEncoder"):
-        names = _losses_for(model_type, way)
-        own = tuple(step for step in data_format.steps if step != way.instead_of)
-        code = code_of((*own, *way.steps))
-        if way.code:
-            code = "\n".join(filter(None, (code, way.code)))
-        if names:
-            steps = () if way.code else (*own, *way.steps)
-            found.append(Conversion((way.shape, way.label), code, way.why, names, steps))
+        steps = (*(step for step in data_format.steps if step != way.instead_of), *way.steps)
+        if names := _losses_for(model_type, way):
+            code = "\n".join(filter(None, (code_of(steps), way.code)))
+            found.append(Conversion(way.to, code, way.why, names, () if way.code else steps))
     return found
 
 
 def _ways(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_Way]:
     """The changes that data allow, whether or not there are losses for what comes out."""
     shape, label = data_format.shape, data_format.label
-    identifiers = identifiers_of(data_format)
-    if identifiers:
+    if identifiers := identifiers_of(data_format):
         yield _resolved(data_format, identifiers, lists_only=lists_only)
-        return
-    if shape == "single" and label == "class":
+    elif (shape, label) == ("single", "class"):
         why = "texts of a class as positives, of another as negatives"
-        yield _Way("triplet", "none", why, (Step("class_to_triplets"),))
-    if shape == "single" and label == "none":
+        yield _Way(("triplet", "none"), why, (Step("class_to_triplets"),))
+    elif (shape, label) == ("single", "none"):
         for inputs, (step, why) in _OF_TEXTS.items():
-            yield _Way("pair", "none", why, (step,), f"{inputs} pairs")
-    if shape == "pair" and label == "class":
-        yield from _of_classes(data_format, view)
-    if shape == "pair" and label in ("binary", "similarity"):
-        yield from _of_graded_pairs(data_format, view, lists_only=lists_only)
-    if shape == "pair" and label == "none" and data_format.meaning in ("", ANCHOR_POSITIVE):
+            yield _Way(("pair", "none"), why, (step,), f"{inputs} pairs")
+    elif shape == "pair" and label in ("class", "binary", "similarity"):
+        shares = _shares_texts(data_format, view)
+        if label != "class":
+            yield from _of_graded_pairs(data_format, shares_texts=shares, lists_only=lists_only)
+        elif shares:
+            yield _of_classes(data_format)
+    elif (shape, label) == ("pair", "none") and data_format.meaning in ("", ANCHOR_POSITIVE):
         yield from _mined(data_format, lists_only=lists_only)
-    if shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
+    elif shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
         why = "a column for each document of the lists"
         if data_format.label_length is None and label != "none":
             why += "; shorter lists are padded, which of these losses only the selective ones take"
-        yield _Way("n-tuple", label, why, (Step("split_lists"),))
-    if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
+        yield _Way(("n-tuple", label), why, (Step("split_lists"),))
+    elif shape in ("triplet", "n-tuple") and lists_only and label in ("scores", "binary list", "none"):
         step, why = Step("join_columns"), "lists of documents, for the losses that rank lists"
         rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
         if rows_made is not None:  # the right and the wrong texts are lists already
             step = Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list")
-        yield _Way("list", "scores", why, (step,), instead_of=rows_made)
+        yield _Way(("list", "scores"), why, (step,), instead_of=rows_made)
 
 
 def identifiers_of(data_format: DataFormat) -> dict[str, str]:
@@ -109,21 +105,18 @@ def identifiers_of(data_format: DataFormat) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
 
 
-def _of_classes(data_format: DataFormat, view: Any) -> Iterator[_Way]:
-    if _shares_texts(data_format, view) is False:
-        return
+def _of_classes(data_format: DataFormat) -> _Way:
     classes = next((each.classes for each in data_format.columns if each.name == data_format.label_column), ())
     names = {name.lower(): name for name in classes}
     # Natural language inference: 0 entailment, 1 neutral, 2 contradiction, where no names say so.
     ends: tuple[object, object] = (0, max(1, (data_format.classes or 3) - 1))
-    if {"entailment", "contradiction"} <= names.keys():
-        ends = (names["entailment"], names["contradiction"])
-    step = Step("pairs_to_triplets", (), tuple(zip(("positive", "negative"), ends, strict=True)))
+    ends = names.get("entailment", ends[0]), names.get("contradiction", ends[1])
+    step = Step("pairs_to_triplets", (), (("positive", ends[0]), ("negative", ends[1])))
     why = "a text with one of the one class and one of the other; say which classes are right and wrong"
-    yield _Way("triplet", "none", why, (step,))
+    return _Way(("triplet", "none"), why, (step,))
 
 
-def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_Way]:
+def _of_graded_pairs(data_format: DataFormat, *, shares_texts: bool, lists_only: bool) -> Iterator[_Way]:
     column = name_after(data_format.label_column, data_format.steps)
     scaled: tuple[Step, ...] = ()
     options: tuple[tuple[str, int], ...] = ()
@@ -132,58 +125,62 @@ def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) ->
         options = (("positive", int(high)), ("negative", int(low)))
     elif column and (step := scaling(data_format, column, (0, 1))):
         scaled = (step,)
-        yield _Way("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", scaled)
-    if _shares_texts(data_format, view) is not False:
+        yield _Way(("pair", "similarity"), "labels as scores from 0 to 1, as most losses take them", scaled)
+    if shares_texts:
         triplets, lists = Step("pairs_to_triplets", (), options), Step("pairs_to_lists")
-        yield _Way("triplet", "none", "better and worse candidates of the same text", (*scaled, triplets))
-        why = "all candidates of a text together"
+        yield _Way(("triplet", "none"), "better and worse candidates of the same text", (*scaled, triplets))
+        why, padded = (
+            "all candidates of a text together",
+            "; shorter lists are padded, which only selective losses take",
+        )
         if lists_only:
-            yield _Way("list", "scores", why, (*scaled, lists, Step("join_columns")))
+            yield _Way(("list", "scores"), why, (*scaled, lists, Step("join_columns")))
         else:
-            why += "; shorter lists are padded, which only selective losses take"
-            yield _Way("n-tuple", "scores", why, (*scaled, lists))
+            yield _Way(("n-tuple", "scores"), why + padded, (*scaled, lists))
     why = "the pairs with a high label as positives, with hard negatives where a text has others"
-    yield _Way("pair", "none", why, (*scaled, Step("pairs_to_positives")))
+    yield _Way(("pair", "none"), why, (*scaled, Step("pairs_to_positives")))
 
 
 def _mined(data_format: DataFormat, *, lists_only: bool) -> Iterator[_Way]:
-    mined, embedder = template("suggested.txt").mined, catalog.DEFAULT_MODEL
+    why = "texts that an embedding model takes for near, as negatives"
+    ways: list[tuple[Shape, LabelKind, str, str, str]] = [
+        ("pair", "binary", why, "labeled-pair", catalog.DEFAULT_MODEL),
+        ("list", "scores", f"{why}, in lists", "labeled-list", catalog.DEFAULT_MODEL),
+    ]
     if not lists_only:
         why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
-        yield _Way("n-tuple", "none", why, code=str(mined(data_format.inputs, "n-tuple")))
-        return
-    why = "texts that an embedding model takes for near, as negatives"
-    yield _Way("pair", "binary", why, code=str(mined(data_format.inputs, "labeled-pair", embedder)))
-    yield _Way("list", "scores", f"{why}, in lists", code=str(mined(data_format.inputs, "labeled-list", embedder)))
+        ways = [("n-tuple", "none", why, "n-tuple", "")]
+    for shape, label, why, output, embedder in ways:
+        code = str(template("suggested.txt").mined(data_format.inputs, output, embedder))
+        yield _Way((shape, label), why, code=code)
 
 
 def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_only: bool) -> _Way:
     names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
     names = names or list(identifiers)
-    listed = any(identifiers[name] == "ids" for name in names)
-    shape: Shape = catalog.shape_of(names)
-    if listed:
-        shape = "list" if lists_only else "n-tuple"
+    are_listed = "ids" in (identifiers[name] for name in names)
+    shape: Shape = "list" if lists_only else "n-tuple"
+    shape = shape if are_listed else catalog.shape_of(names)
     of_shape: dict[Shape, LabelKind] = {"single": "class", "pair": "similarity", "triplet": "margin"}
     label: LabelKind = "none" if data_format.trainer_label is None else of_shape.get(shape, "scores")
-    code = str(template("suggested.txt").resolved(names, as_lists=listed and lists_only))
+    code = str(template("suggested.txt").resolved(names, as_lists=are_listed and lists_only))
     why = "the texts in the place of their IDs; as they are, IDs would be trained as if texts"
-    return _Way(shape, label, why, code=code)
+    return _Way((shape, label), why, code=code)
 
 
 def _losses_for(model_type: ModelType, way: _Way) -> tuple[str, ...]:
     """The losses for what comes out: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = catalog.fitting_rows(way.shape, way.label, model_type, way.inputs)
+    wanted = catalog.fitting_rows(*way.to, model_type, way.inputs)
     names = [selective.loss for row in wanted for selective in row.selective]
     names += [name for row in wanted for name in row.recommended]
     names += [name for row in wanted for name in row.losses]
     return tuple(name for name in dict.fromkeys(names) if not catalog.loss_entry(name, model_type).deprecated)
 
 
-def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
-    """Whether a text stands in several pairs of the sample; None if that is not known."""
+def _shares_texts(data_format: DataFormat, view: Any) -> bool:
+    """Whether a text stands in several pairs of the sample, or may, where that is not known."""
     if view is None or len(data_format.inputs) != 2:
-        return None
+        return True
     texts = [view.values[name] for name in data_format.inputs if name in view.values]
     return any(len(set(map(str, column))) < len(column) for column in texts)
 

@@ -56,7 +56,7 @@ class Step:
     why: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.call, str) or not self.call.isidentifier():
+        if not isinstance(self.call, str):
             raise TypeError(
                 f"Step: call must be the name of a method or function, got {self.call!r}. Write {_EXAMPLE}."
             )
@@ -64,9 +64,7 @@ class Step:
     @property
     def import_line(self) -> str:
         """The import that the code needs; empty for a method."""
-        if self.call in _METHODS:
-            return ""
-        return f"from {self._module} import {self.call}"
+        return "" if self.call in _METHODS else f"from {self._module} import {self.call}"
 
     @property
     def _module(self) -> str:
@@ -109,7 +107,7 @@ class Step:
         importlib.import_module(self._module)  # late, since it imports datasets; there it registers itself
         if self.call == _MAKES_ONE:
             return _FUNCTIONS[self.call](dataset)
-        known = (*_METHODS, *sorted({*_FUNCTIONS} - {_MAKES_ONE}))
+        known = (*_METHODS, *sorted(_FUNCTIONS))
         if self.call not in known:
             raise ValueError(f"Step: call must be one of {', '.join(known)}, got {self.call!r}. Write {_EXAMPLE}.")
         if not self.is_data:
@@ -117,9 +115,8 @@ class Step:
         mend = "Make one with Dataset.from_dict, or read a file with selective_st.data.read_table."
         instance_of("Step.apply", "dataset", dataset, (Dataset, IterableDataset), mend)
         arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
-        if self.call in _METHODS:
-            return getattr(dataset, self.call)(*arguments, **dict(self.options))
-        return _FUNCTIONS[self.call](dataset, *arguments, **dict(self.options))
+        function = getattr(type(dataset), self.call) if self.call in _METHODS else _FUNCTIONS[self.call]
+        return function(dataset, *arguments, **dict(self.options))
 
 
 def _shown(value: Any) -> str:

@@ -15,12 +15,12 @@ from selective_st._validation import whole_number
 from selective_st.catalog import ModelType, check_model_type
 from selective_st.errors import literal
 from selective_st.registry.checks import rules
-from selective_st.registry.checks.context import UNKNOWN, Context, subjects_of
+from selective_st.registry.checks.context import UNKNOWN, Context, contexts_of
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
-from selective_st.registry.checks.rules.batches import conflicting_rows, false_negative_rate, matching_rows
-from selective_st.registry.detection import DataFormat, format_of
+from selective_st.registry.checks.rules.setup import conflicting_rows, false_negative_rate, matching_rows
+from selective_st.registry.detection import format_of
 from selective_st.registry.table import SCAN_ROWS, Table, tables
 
 __all__ = [
@@ -91,37 +91,32 @@ def check_dataset(
         model_type = check_model_type(owner, model_type)
     known: dict[str, Any] = {"batch_size": batch_size or _BATCH_SIZE, "sampler": _sampler_name(owner, sampler)}
     read = tables(dataset)
-    findings: list[Finding] = []
-    formats: list[DataFormat] = []
-    every: list[Context] = []
+    each: list[list[Context]] = []  # of the losses for each dataset
     for table, (variable, one) in zip(read, _losses(owner, loss, read), strict=True):
         known |= {"table": table, "format": format_of(table), "loss_variable": variable}
-        contexts = [Context(**vars(subject), **known) for subject in subjects_of(owner, one, model, model_type)]
-        findings += Plan(contexts).run()
-        formats.append(contexts[0].format)
-        every += contexts
+        each.append(contexts_of(owner, one, model, model_type, **known))
+    findings = tuple(finding for contexts in each for finding in Plan(contexts).run())
+    every = [context for contexts in each for context in contexts]
     unchecked = (_of(c.table, what) for c in every for what in (*c.not_checked, *_unchecked(c)))
     return CheckReport(
-        findings=tuple(findings),
+        findings,
         not_checked=tuple(dict.fromkeys(unchecked)),
         read="; ".join(_of(table, table.read()) for table in read),
         loss=", ".join(dict.fromkeys(c.name for c in every)),
-        formats=tuple(formats),
+        formats=tuple(contexts[0].format for contexts in each),
     )
 
 
-def _losses(owner: str, loss: Any, read: Sequence[Table]) -> Iterator[tuple[str | None, Any]]:
+def _losses(owner: str, loss: Any, read: Sequence[Table]) -> list[tuple[str | None, Any]]:
     """For each dataset what its loss is called in code, None where that is the loss of several; and the loss."""
     if not isinstance(loss, Mapping):
-        yield from (("loss" if table.name is None else None, loss) for table in read)
-        return
-    lacking = [table.name for table in read if table.name not in loss]
-    if lacking:
+        return [("loss" if table.name is None else None, loss) for table in read]
+    if lacking := [table.name for table in read if table.name not in loss]:
         raise ValueError(
             f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
             "one for each dataset, by its name; a single dataset takes a single loss."
         )
-    yield from ((f"loss[{literal(table.name)}]", loss[table.name]) for table in read)
+    return [(f"loss[{literal(table.name)}]", loss[table.name]) for table in read]
 
 
 def _of(table: Table, what: str) -> str:

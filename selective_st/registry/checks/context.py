@@ -29,62 +29,6 @@ _MOST_RATERS = 20  # a longer list of labels is no one's several opinions
 _FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
 _MODEL_ATTRIBUTES = ("model", "sentence_embedder", "encoder", "model2")
 
-# --- The loss ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The loss: what the registry knows, and the object where there is one."""
-
-    entry: LossEntry
-    is_known: bool = True
-    loss: Any = None
-    wrappers: tuple[Any, ...] = ()
-    model: Any = None
-
-    @property
-    def name(self) -> str:
-        """The loss within what wraps it."""
-        return "".join(f"{type(of).__name__}(" for of in self.wrappers) + self.entry.name + ")" * len(self.wrappers)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the loss, and of the classes of all that wraps it."""
-        return [*(base.__name__ for wrapper in self.wrappers for base in type(wrapper).__mro__), self.entry.name]
-
-    @property
-    def modules(self) -> list[str]:
-        """The names of the classes of the model's modules."""
-        return [type(module).__name__ for module in getattr(self.model, "children", list)()]
-
-
-def subjects_of(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
-    """The losses within a loss, or itself where it wraps none, looked up in the registry."""
-    if isinstance(loss, str):
-        having: list[ModelType] = [kind for kind in catalog.MODEL_TYPES if catalog.find_loss(loss, kind)]
-        known = catalog.loss_entry(loss, model_type or model_type_of(model) or [*having, "SentenceTransformer"][0])
-        return [Subject(known, model=uncompiled(model))]
-    if isinstance(loss, type) or not callable(loss):
-        what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
-        raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
-    loss = uncompiled(loss)
-    own = (found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None)
-    model = uncompiled(next(own, None) if model is None else model)
-    kind = model_type or model_type_of(model) or "SentenceTransformer"
-    entry = catalog.entry_of(loss, kind)
-    several = getattr(loss, "losses", None)
-    inner = list(several.values()) if isinstance(several, Mapping) else [getattr(loss, "loss", None)]
-    inner = [one for one in inner if hasattr(one, "forward")]
-    if inner and (entry is None or entry.role == "modifier"):
-        found = [subject for one in inner for subject in subjects_of(owner, one, model, model_type)]
-        return [replace(subject, wrappers=(loss, *subject.wrappers)) for subject in found]
-    of = type(loss)
-    known = entry or LossEntry(name=of.__name__, model_type=kind, module=of.__module__, why=UNKNOWN, origin="")
-    return [Subject(known, entry is not None, loss, model=model)]
-
-
-# --- The loss and the data --------------------------------------------------------------------------------------------
-
 
 class LabelColumn(NamedTuple):
     """The label: its present name, the one under which the trainer will read it, and what gives it that name."""
@@ -96,15 +40,30 @@ class LabelColumn(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context(Subject):
-    """All that a rule may read: the loss, and the data."""
+class Context:
+    """All that a rule may read: the loss, what the registry knows of it and the object where there is one; the data."""
 
+    entry: LossEntry
+    is_known: bool = True
+    loss: Any = None
+    wrappers: tuple[Any, ...] = ()
+    model: Any = None
     table: Table
     format: DataFormat
     batch_size: int
     sampler: str | None
     loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
     not_checked: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The loss within what wraps it."""
+        return "".join(f"{type(of).__name__}(" for of in self.wrappers) + self.entry.name + ")" * len(self.wrappers)
+
+    @property
+    def modules(self) -> list[str]:
+        """The names of the classes of the model's modules."""
+        return [type(module).__name__ for module in getattr(self.model, "children", list)()]
 
     @property
     def variable(self) -> str:
@@ -119,7 +78,7 @@ class Context(Subject):
         coded = [name for name in self.read_inputs[:compared] if self.format.kinds[name] == "text"]
         found = scan(self.table, texts, self.source, coded)
         if self.label_column.turned and found.labels is not None:
-            found.labels.numbers = 1 - found.labels.numbers
+            found.labels.lows = found.labels.highs = 1 - found.labels.lows
         return found
 
     # The inputs.
@@ -191,11 +150,9 @@ class Context(Subject):
             return ()
         named = [way.label_column for way in self.format.readings if way.label_column is not None]
         unread = [column.name for column in self.format.columns if column.kind == "other" and hint_of(column.name)]
-        return tuple(dict.fromkeys(named or filter(self._says_amounts, unread)))
-
-    def _says_amounts(self, column: str) -> bool:
-        texts = Counter(value for value in self.table.values[column] if isinstance(value, str))
-        return read_written(texts).kind in ("numbers", "opposites", "grades", "lists")
+        texts = {name: Counter(text for text in self.table.values[name] if isinstance(text, str)) for name in unread}
+        amounts = ("numbers", "opposites", "grades", "lists")
+        return tuple(dict.fromkeys(named or [name for name in unread if read_written(texts[name]).kind in amounts]))
 
     @property
     def label(self) -> str | None:
@@ -293,20 +250,24 @@ class Context(Subject):
         return is_asked and self.labels.type == "list" and int(self.labels.lengths.max()) <= _MOST_RATERS
 
     @property
-    def are_raters(self) -> bool:
-        """Whether they are, as the loss takes one label for each row."""
-        return self.may_be_raters and self.takes_labels and self.label_kinds <= SCALARS
+    def has_label_each(self) -> bool:
+        """Whether there is a label for each document, of which the margins are the differences."""
+        return self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
 
     @property
     def becomes_pairs(self) -> bool:
         """Whether a row has several documents and a label for each, where the loss takes pairs."""
-        is_each = self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
-        return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
+        return self.has_label_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
     def takes_labels(self) -> bool:
         """Whether the loss reads labels that the tables list."""
         return bool(self.label_kinds - {"none"})
+
+    @property
+    def reads_label(self) -> bool:
+        """Whether it reads those that there are: where columns are lacking, the labels will be others."""
+        return self.takes_labels and len(self.inputs) >= self.min_columns
 
     @property
     def needs_labels(self) -> bool:
@@ -326,8 +287,7 @@ class Context(Subject):
     @cached_property
     def dimension(self) -> int | None:
         """The size of the model's embeddings; None where that is not known."""
-        names = ("get_embedding_dimension", "get_sentence_embedding_dimension")
-        size = next((of for name in names if callable(of := getattr(self.model, name, None))), lambda: None)()
+        size = getattr(self.model, "get_embedding_dimension", lambda: None)()
         return size if isinstance(size, int) else None
 
     @property
@@ -346,3 +306,28 @@ class Context(Subject):
 def quoted(columns: Sequence[str]) -> str:
     """Names of columns, for a message."""
     return ", ".join(map(repr, columns))
+
+
+def contexts_of(owner: str, loss: Any, model: Any, model_type: ModelType | None, **data: Any) -> list[Context]:
+    """What is known of the losses within a loss, or of itself where it wraps none, and of the data."""
+    if isinstance(loss, str):
+        having: list[ModelType] = [kind for kind in catalog.MODEL_TYPES if catalog.find_loss(loss, kind)]
+        known = catalog.loss_entry(loss, model_type or model_type_of(model) or [*having, "SentenceTransformer"][0])
+        return [Context(entry=known, model=uncompiled(model), **data)]
+    if isinstance(loss, type) or not callable(loss):
+        what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
+        raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
+    loss = uncompiled(loss)
+    own = [found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None]
+    model = uncompiled([*own, None][0] if model is None else model)
+    kind = model_type or model_type_of(model) or "SentenceTransformer"
+    entry = catalog.entry_of(loss, kind)
+    several = getattr(loss, "losses", None)
+    inner = list(several.values()) if isinstance(several, Mapping) else [getattr(loss, "loss", None)]
+    inner = [one for one in inner if hasattr(one, "forward")]
+    if inner and (entry is None or entry.role == "modifier"):
+        found = [context for one in inner for context in contexts_of(owner, one, model, model_type, **data)]
+        return [replace(context, wrappers=(loss, *context.wrappers)) for context in found]
+    of = type(loss)
+    known = entry or LossEntry(name=of.__name__, model_type=kind, module=of.__module__, why=UNKNOWN, origin="")
+    return [Context(entry=known, is_known=entry is not None, loss=loss, model=model, **data)]

@@ -39,7 +39,8 @@ Stage.__doc__ = "When a mend has its turn: what is called by a name comes after 
 
 RULES: list[rule] = []
 Bad = dict[str, Any]  # what a rule tells: facts, and what else `Found` has
-_OWN = ("rows", "column", "severity", "estimate", "mend")
+Tells = Iterator[Bad | None]
+_OWN = ("rows", "column", "severity", "count", "mend")
 
 
 def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
@@ -48,7 +49,7 @@ def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
     Args:
         rows: The rows, as a mask of the scanned ones or by their numbers, if it is about rows.
         **told: Facts that the words and lines need; and what else `Found` has, where it is not what the rule says: the
-            `column`, `severity` and `mend`, and an `estimate` of how many rows there are, where `rows` are of a sample.
+            `column`, `severity` and `mend`, and a `count` of rows, where `rows` are of a sample.
 
     Returns:
         All that is told.
@@ -56,6 +57,19 @@ def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
     if rows is not None and not (rows.any() if rows.dtype == bool else len(rows)):
         return None
     return {"rows": rows, **told}
+
+
+def _told(find: Callable[..., Any], *arguments: Any) -> list[Bad]:
+    """All that a rule's function finds bad, which says it as a truth value, a mask of rows, or by `bad`."""
+    found = find(*arguments)
+    each = [*found] if isinstance(found, Iterator) else [found]
+    told = (bad(one) if isinstance(one, np.ndarray) else bad() if one is True else one for one in each)
+    return [one for one in told if one]
+
+
+def tells(find: Callable[..., Any], context: Context) -> bool:
+    """Whether another rule finds something bad."""
+    return bool(_told(find, context))
 
 
 @dataclass
@@ -88,21 +102,21 @@ class rule:  # noqa: N801 - it is used as a decorator
     def look(self, context: Context) -> Iterator[Found]:
         """Each thing that is bad."""
         for column in self._columns(context):
-            is_each = self.about in ("column", "stray", "text")
-            told = self.find(context, column) if is_each else self.find(context)
-            told = bad(told) if isinstance(told, np.ndarray) else bad() if told is True else told
-            if told:
-                own = {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
-                if "rows" in own and own["rows"].dtype == bool:
-                    own["rows"] = context.scan.numbers(own["rows"])
-                yield Found(self, context, **{"column": column, "severity": self.severity} | own, facts=told)
+            each = _told(self.find, context, *([column] if self.about in ("column", "stray", "text") else []))
+            for told in each:
+                own: dict[str, Any] = {"column": column, "severity": self.severity}
+                own |= {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
+                if "rows" in own:
+                    rows = own["rows"]
+                    own["rows"] = context.scan.numbers(rows) if rows.dtype == bool else rows
+                    own.setdefault("count", len(own["rows"]))
+                yield Found(self, context, **own, facts=told)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         """What it is asked of; None for the data."""
         if "label" in self.about:
-            # Where columns are lacking, the labels will be others.
-            is_read = context.takes_labels and len(context.inputs) >= context.min_columns
-            return [context.source] if context.source is not None and (self.about == "label" or is_read) else []
+            is_asked = context.source is not None and (self.about == "label" or context.reads_label)
+            return [context.source] if is_asked else []
         if self.about == "stray":
             return [column for column, code in context.strays.items() if code == self.code]
         if self.about == "text":
@@ -120,19 +134,14 @@ class Found:
     severity: Severity
     facts: dict[str, Any]
     rows: Integers | None = None
-    estimate: int | None = None
+    count: int | None = None  # of the rows; None where it is not about rows
     mend: Mend = None
-
-    @property
-    def count(self) -> int | None:
-        """How many rows; None where it is not about rows."""
-        return len(self.rows) if self.rows is not None and self.estimate is None else self.estimate
 
     @property
     def message(self) -> str:
         """What is said."""
         c, rows = self.context, "" if self.rows is None else row_numbers(self.rows, self.count)
-        known = {"loss": c.entry.name, "label": c.source, "column": self.column, "rows": rows, "c": c}
+        known = {**vars(self), "c": c, "loss": c.entry.name, "label": c.source, "rows": rows}
         once = f"once {c.source!r} is the label: " if "label" in self.rule.about and c.source != c.label else ""
         return once + self.rule.words.format(**known | self.facts)
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from selective_st.catalog import (
-    ANCHOR_POSITIVE,
-    CLASSES,
-    DEFAULT_MODEL,
-    LabelKind,
-    LossEntry,
-    Shape,
-    fitting_rows,
-    loss_entry,
-)
+from selective_st import catalog
+from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, LossEntry, Shape, fitting_rows, loss_entry
 from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
@@ -69,7 +61,7 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
         made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
     classes = classes_in(c.label, are_lists=c.source is not None and c.labels.is_list, dataset="{dataset}")
     imports += Expression(made).imports()
-    setup = [] if given else [line.replace(CLASSES, classes) for line in entry.setup]
+    setup = [] if given else [line.replace(catalog.CLASSES, classes) for line in entry.setup]
     line = LossLine("\n".join([*imports, *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))
     line.entry = entry
     return line
@@ -79,7 +71,7 @@ def more_outputs(c: Context, labels: int) -> str:
     """The lines that make the cross encoder, or the loss, for another number of classes."""
     if c.entry.model_type != "CrossEncoder":
         return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={labels}")
-    name = getattr(getattr(c.model, "config", None), "name_or_path", "") or DEFAULT_MODEL
+    name = getattr(getattr(c.model, "config", None), "name_or_path", "") or catalog.DEFAULT_MODEL
     load = f"{{model}} = CrossEncoder({literal(str(name))}, num_labels={labels})  # and make the loss for it"
     return f"from sentence_transformers import CrossEncoder\n{load}"
 

@@ -7,7 +7,6 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,46 +22,42 @@ from selective_st.registry.steps import Code, Step, code_of
 from selective_st.registry.table import Table, tables
 
 _ROUNDS = 4
+_NO_ROWS: Integers = np.empty(0, dtype=np.int64)
 _KEPT = {"label", "labels", "score", "scores", "positive", "positives", "pos", "negative", "negatives", "neg"}
 _ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "map", "cast")
 _LEAVES_OUT = ("filter", "remove_empty_rows", "remove_rare_classes")  # the rows that were found
 _ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # whose first argument is no column
-# Steps after which the same is to be said of the rows that are left.
-_LOCAL = (
-    *_ON_STREAMS, *_LEAVES_OUT, "remove_duplicate_rows", "to_dataset", "labels_to_float", "labels_to_int",
-    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins"
-)  # fmt: skip
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The sampled rows as the steps so far have left them.
+class State:
+    """What the lines so far have made of the data, as far as the sample shows it.
 
     Attributes:
-        table: What they are of.
-        columns: Those that are left; of wide tables all others are taken out at once.
-        rows: The rows; None where they are still those of the table.
+        table: The data.
+        rows: The sampled rows.
         numbers: Those of the rows in the dataset, as long as they are known.
         left_out: The numbers of rows of the dataset that are gone.
-        is_known: Whether the rows are known.
+        is_known: Whether the rows are those that the lines leave.
+        done: The lines.
+        loss: Another loss, that a line takes.
     """
 
     table: Table
-    columns: tuple[str, ...]
-    rows: Any = None
-    numbers: Integers | None = None
-    left_out: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    rows: Any
+    numbers: Integers | None
+    left_out: Integers = field(default_factory=_NO_ROWS.copy)
     is_known: bool = True
+    done: tuple[Part, ...] = ()
+    loss: LossEntry | None = None
 
-    @cached_property
-    def data(self) -> Any:
-        """The rows that are left, with the columns that are."""
-        rows = self.table.sample() if self.rows is None else self.rows
-        return rows if rows.column_names == [*self.columns] else rows.select_columns([*self.columns])
+    def has_decided(self, what: str | None) -> bool:
+        """Whether a line has decided the loss, the model, or how a label is converted."""
+        return what is not None and what in map(_decision, self.done)
 
-    def without(self, rows: Integers) -> Sample | None:
+    def without(self, rows: Integers) -> State | None:
         """What is left without rows; None if that is nothing."""
         left_out = np.union1d(self.left_out, rows)
         if len(left_out) >= self.table.scanned:
@@ -70,24 +65,22 @@ class Sample:
         if not self.is_known or self.numbers is None:
             return replace(self, left_out=left_out, is_known=False)
         kept = np.flatnonzero(~np.isin(self.numbers, left_out))
-        return replace(self, left_out=left_out, rows=self.data.select(kept), numbers=self.numbers[kept])
+        return replace(self, left_out=left_out, rows=self.rows.select(kept), numbers=self.numbers[kept])
 
-    def after(self, step: Step) -> Sample | None:
+    def after(self, step: Step) -> State | None:
         """What a step makes of it; None where it cannot be done."""
+        if not step.is_data:
+            return replace(self, is_known=self.is_known and step.call == "cast")
         if not self.is_known:
-            return self if step.call in _LOCAL else None  # what cannot be tried is not done to the whole
-        if step.call == "remove_columns":
-            gone = set(_named(step))
-            left = tuple(name for name in self.columns if name not in gone)
-            return replace(self, columns=left) if left else None
+            return self if step.call in _ON_STREAMS else None  # of the others, what cannot be tried is not printed
         try:
             with _no_progress():
-                rows = step.apply(self.data)
+                rows = step.apply(self.rows)
         except Exception:  # whatever it is, what raises is not printed
             return None
-        numbers = self.numbers if len(rows) == len(self.data) else None
-        is_some = len(rows) > (1 if len(self.data) > 1 else 0)
-        return replace(self, rows=rows, columns=tuple(rows.column_names), numbers=numbers) if is_some else None
+        numbers = self.numbers if len(rows) == len(self.rows) else None
+        is_some = rows.column_names and len(rows) > (1 if len(self.rows) > 1 else 0)
+        return replace(self, rows=rows, numbers=numbers) if is_some else None
 
 
 class Plan:
@@ -103,22 +96,19 @@ class Plan:
     def __init__(self, contexts: Sequence[Context]) -> None:
         self._contexts = list(contexts)
         self._table = table = contexts[0].table
-        self._is_plain = table.is_dataset and not table.has_transform and not table.is_stream
         self._findings: dict[tuple[str, str | None], Finding] = {}
-        self._done: tuple[Part, ...] = ()
-        self._loss: LossEntry | None = None  # another one, that a line takes
-        self._sample = Sample(table, table.columns, numbers=np.asarray(table.sampled))
+        self._state = State(table, table.sample(), np.asarray(table.sampled))
 
     def run(self) -> list[Finding]:
         """Look, and look again at what is left."""
         self._look(Stage.STORE)
-        if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
+        if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._state.done):
             self._looks_again()  # what else is to be said is said of the texts in the cells
         later = False
         for _ in range(_ROUNDS):
-            done = len(self._done)
+            done = self._state.done
             self._look(*list(Stage)[1:-1], later=later)
-            if len(self._done) == done or not self._looks_again():
+            if self._state.done == done or not self._looks_again():
                 break
             later = True
         self._look(Stage.MODEL, later=later)
@@ -143,10 +133,10 @@ class Plan:
         if (known is not None and known.mend) or not is_told or not self._is_asked(found):
             return
         then = self._finding(found)
+        if known is not None and then.mend:  # it is mended after the others
+            del self._findings[key]
+            self._findings[key] = replace(known, mend=then.mend, steps=then.steps)
         if known is not None:
-            if then.mend:  # it is mended after the others
-                del self._findings[key]
-                self._findings[key] = replace(known, mend=then.mend, steps=then.steps)
             return
         last, finding = next((key, one) for key, one in reversed(self._findings.items()) if one.mend)
         if then.mend and (then.steps or not finding.steps):
@@ -159,25 +149,24 @@ class Plan:
 
     def _looks_again(self) -> bool:
         """Take what is left for what is looked at; whether it is known, and may tell something else."""
-        changes = any(isinstance(part, Step) and part.call not in _LOCAL for part in self._done)
-        renews = self._has_decided("loss") and self._loss in (None, *(context.entry for context in self._contexts))
-        is_news = self._table.is_complete or self._loss is not None or changes
-        if renews or not self._sample.is_known or not is_news:
+        state = self._state
+        renews = state.has_decided("loss") and state.loss in (None, *(context.entry for context in self._contexts))
+        if renews or not state.is_known:
             return False  # of the settings of the same loss made anew nothing is known here
-        table = replace(tables(self._sample.data)[0], name=self._table.name)
+        table = replace(tables(state.rows)[0], name=self._table.name)
         known: dict[str, Any] = {"table": table, "format": format_of(table)}
-        if self._loss is not None:
-            known |= {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
+        if state.loss is not None:
+            known |= {"entry": state.loss, "is_known": True, "loss": None, "wrappers": ()}
         self._contexts = [replace(context, **known) for context in self._contexts]
         return True
 
     def _finding(self, found: Found) -> Finding:
         """What is reported, with the lines that work after those before."""
-        lines = found.mends if self._is_asked(found) else []
-        parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
+        ways = found.mends if self._is_asked(found) else []
+        self._state, parts = next((taken for each in ways if (taken := self._taken(each, found))), (self._state, []))
         rows, count = found.rows, found.count
         if rows is None or not (found.context.table is self._table or self._table.is_complete):
-            rows, count = np.empty(0, dtype=np.int64), None  # those of a sample that lines have changed
+            rows, count = _NO_ROWS, None  # those of a sample that lines have changed
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
             found.severity, found.rule.code, found.message, found.column, tuple(rows[:FIRST_ROWS].tolist()), count,
@@ -186,64 +175,56 @@ class Plan:
 
     def _is_asked(self, found: Found) -> bool:
         """Whether something is still wrong: where another loss is taken, the lines are those that it needs."""
-        return self._loss is None or found.context.entry == self._loss
+        return self._state.loss in (None, found.context.entry)
 
-    def _has_decided(self, what: str | None) -> bool:
-        return what is not None and what in map(_decision, self._done)
-
-    def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
-        """The lines that are left to do; None where one of them cannot be done."""
-        before = self._done, self._loss, self._sample
-        left: list[Part] = []
+    def _taken(self, parts: Sequence[Part], found: Found) -> tuple[State, list[Part]] | None:
+        """The lines that are left to do, and what they make of the data; None where one of them cannot be done."""
+        state, lines = self._state, list[Part]()
         for part in parts:
-            if part in self._done:
+            if part in state.done:
                 continue
-            done = None if self._has_decided(_decision(part)) else self._tried(part, found)
-            if done is None:
-                self._done, self._loss, self._sample = before
+            tried = None if state.has_decided(_decision(part)) else self._tried(state, part, found)
+            if tried is None:
                 return None
-            left += [*self._dataset_for(part), done]
-            self._done += (part,) if isinstance(part, Step) or not part.startswith("#") else ()
-            self._loss = part.entry if isinstance(part, LossLine) else self._loss
-        return tuple(left)
+            make = self._dataset_for(state, part)
+            state, shown = tried
+            lines += [*make, shown]
+            is_done = isinstance(part, Step) or not part.startswith("#")
+            loss = part.entry if isinstance(part, LossLine) else state.loss
+            state = replace(state, done=(*state.done, *make, *([part] if is_done else [])), loss=loss)
+        return state, lines
 
-    def _tried(self, part: Part, found: Found) -> Part | None:
-        """A line as it is to be printed; None where it cannot be done."""
-        sample = self._sample
+    def _tried(self, state: State, part: Part, found: Found) -> tuple[State, Part] | None:
+        """What a line makes of the data, and the line as it is to be printed; None where it cannot be done."""
         if isinstance(part, str):
-            self._sample = replace(sample, is_known=sample.is_known and "{dataset} = " not in part)
             is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
-            return None if is_of_several and _decision(part) == "loss" else part
-        names = [name for name in _named(part) if part.call != "select_columns" or name in sample.columns]
-        if not {*names} <= {*sample.columns}:
+            is_known = state.is_known and "{dataset} = " not in part
+            return None if is_of_several and _decision(part) == "loss" else (replace(state, is_known=is_known), part)
+        columns: list[str] = state.rows.column_names
+        names = [name for name in _named(part) if part.call != "select_columns" or name in columns]
+        if not {*names} <= {*columns}:
             return None
         if part.call in ("select_columns", "remove_columns"):
-            gone = [name for name in sample.columns if (name in names) == (part.call == "remove_columns")]
+            gone = [name for name in columns if (name in names) == (part.call == "remove_columns")]
             if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
                 return None
             leaves_out = f"leaves out {', '.join(map(repr, gone))}" if gone else ""
             part = replace(part, arguments=(tuple(names),), why="; ".join(filter(None, (part.why, leaves_out))))
-        after: Sample | None
-        if found.rows is not None and part.call in _LEAVES_OUT:
-            after = sample.without(found.rows)
-            more = 0 if after is None else len(after.left_out) - len(sample.left_out)
+        if found.rows is None or part.call not in _LEAVES_OUT:
+            after = state.after(part)
+        elif after := state.without(found.rows):
+            more = len(after.left_out) - len(state.left_out)
             part = replace(part, why=part.why or f"leaves out {more:,} row(s)")
-        elif not part.is_data:
-            after = replace(sample, is_known=sample.is_known and part.call == "cast")
-        else:
-            after = sample.after(part)
-        self._sample = sample if after is None else after
-        return None if after is None else part
+        return None if after is None else (after, part)
 
-    def _dataset_for(self, part: Part) -> list[Part]:
+    def _dataset_for(self, state: State, part: Part) -> list[Part]:
         """What makes a Dataset of the data, before the first line that needs one."""
-        is_on_stream = self._table.is_stream and isinstance(part, Step) and part.call in _ON_STREAMS
-        make = Step("to_dataset", why="all rows of the stream" if self._table.is_stream else "")
-        is_about_data = isinstance(part, Step) or "{dataset}" in part
-        if self._is_plain or is_on_stream or not is_about_data or make in (*self._done, part):
-            return []
-        self._done += (make,)
-        return [make]
+        table, is_step = self._table, isinstance(part, Step)
+        is_on_stream = table.is_stream and isinstance(part, Step) and part.call in _ON_STREAMS
+        make = Step("to_dataset", why="all rows of the stream" if table.is_stream else "")
+        is_plain = table.is_dataset and not table.has_transform and not table.is_stream
+        is_about_data = is_step or "{dataset}" in str(part)
+        return [] if is_plain or is_on_stream or not is_about_data or make in (*state.done, part) else [make]
 
 
 @contextlib.contextmanager

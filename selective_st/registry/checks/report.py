@@ -119,15 +119,8 @@ class CheckReport:
         found = [{**vars(finding), "rows": list(finding.rows)} for finding in self.findings]
         for told in found:
             del told["steps"]
-        return {
-            "loss": self.loss,
-            "ok": self.ok,
-            "errors": len(self.errors),
-            "warnings": len(self.warnings),
-            "findings": found,
-            "not_checked": list(self.not_checked),
-            "read": self.read,
-        }
+        counts = {"ok": self.ok, "errors": len(self.errors), "warnings": len(self.warnings), "findings": found}
+        return {"loss": self.loss, **counts, "not_checked": list(self.not_checked), "read": self.read}
 
     def __str__(self) -> str:
         found = f"{len(self.errors)} error(s), {len(self.warnings)} warning(s)" if self.findings else "nothing to mend"

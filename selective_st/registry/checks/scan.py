@@ -7,7 +7,6 @@ their arrays put together. Only labels that are texts are kept until all are the
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from xxhash import xxh3_64_intdigest
 from selective_st.registry.table import Table
 from selective_st.written import Written, read_written
 
-_LONG_LIST = 64  # longer label lists are vectors: their values are not looked at one by one
+_LONG_LIST = 64  # longer label lists are vectors
 
 Mask = NDArray[np.bool_]
 Unsigned = NDArray[np.uint64]
@@ -31,17 +30,6 @@ Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Facts = dict[str, NDArray[Any]]
 LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
-_NUMBER_TYPES: dict[str, LabelType] = {
-    "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
-    "decimal": "float"
-}  # fmt: skip
-_NUMBERS = ("numbers", "lows", "highs", "margin_lows", "margin_highs")
-# What stands for a fact of labels that have none.
-_NONE: dict[str, Any] = {
-    **dict.fromkeys(("missing", "empty", "nulls", "nan", "infinite", "others"), False),
-    **dict.fromkeys(_NUMBERS, math.nan),
-    "lengths": 0,
-}
 
 
 @dataclass
@@ -61,7 +49,7 @@ class Texts:
 
 @dataclass
 class Labels:
-    """The label column."""
+    """The label column; a label alone is as a list of one."""
 
     type: LabelType  # what is stored; of texts that can be read, what they say
     is_list: bool
@@ -71,25 +59,25 @@ class Labels:
     nan: Mask  # NaN; in lists, a part is NaN
     infinite: Mask
     others: Mask  # a text that says something else than most
-    numbers: Numbers  # the labels, NaN where there is none; for names, a number for each
-    lows: Numbers  # of lists that are not long, the lowest label of each
+    lows: Numbers  # the lowest label of each row, NaN where there is none; for names, a number for each
     highs: Numbers
     margin_lows: Numbers  # the lowest difference of the first from another
     margin_highs: Numbers
     lengths: Integers  # of lists
-    inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
+    sizes: Integers  # of the lists within lists
     written: Written | None = None  # what texts say
     names: list[str] = field(default_factory=list)  # the different texts, without the others
+    are_names: bool = False  # whether these say no amount, such as names of classes
 
     @property
-    def are_names(self) -> bool:
-        """Whether they are texts that say no amount, such as names of classes."""
-        return self.written is not None and self.written.kind in ("classes", "mixed", "texts")
+    def numbers(self) -> Numbers:
+        """The labels where a row has one; else NaN."""
+        return np.full(len(self.lows), math.nan) if self.is_list else self.lows
 
     @cached_property
     def values(self) -> Numbers:
         """The known labels, or the ends of the known ones of each row."""
-        values = np.concatenate((self.lows, self.highs)) if self.is_list else self.numbers
+        values = np.concatenate((self.lows, self.highs)) if self.is_list else self.lows
         return values[np.isfinite(values)]
 
     def are_lists_of(self, length: int) -> bool:
@@ -115,33 +103,34 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     """Go through a table once."""
     columns = [*texts, *([] if label is None else [label])]
     pairs = [(one, other) for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]]
-    parts: dict[Any, list[Facts]] = defaultdict(list)  # of each column, of each pair of them, and of the label
-    labels = []
+    parts: dict[Any, list[Facts]] = defaultdict(list)  # of each column, and of each pair of them
+    written: list[pa.Array] = []
     batches: Any = table.scan(*columns) if columns else [(np.arange(table.scanned), {})]
     for rows, batch in batches:
         arrays = {column: _array(batch[column]) for column in columns}
-        facts: Facts = {}
-        if label is not None:
-            labels.append(arrays[label])
-            facts = {} if _is_text(arrays[label].type) else _label_facts(arrays[label])
-        padding = facts.pop("padding", np.empty((len(rows), 0)))
-        parts[None].append(facts | {"rows": rows})
-        for place, column in enumerate(texts):
+        padding = np.zeros((len(rows), len(texts)), dtype=bool)
+        if label is not None and _is_text(arrays[label].type):
+            written.append(arrays[label])
+        elif label is not None:
+            parts[label].append(_label_facts(arrays[label]))
+            padding[:, 1:] |= _padding(arrays[label], len(texts) - 1)
+        parts[None].append({"rows": rows})
+        for column, is_padding in zip(texts, padding.T, strict=True):
             facts = _text_facts(arrays[column])
-            if place > 0 and padding.shape[1] == len(texts) - 1:
-                facts |= {name: facts[name] & ~padding[:, place - 1] for name in ("missing", "empty")}
+            facts |= {name: facts[name] & ~is_padding for name in ("missing", "empty")}
             parts[column].append(facts | ({"hashes": _hashes(arrays[column])} if column in coded else {}))
         for pair in pairs:
             parts[pair].append({"same": _equal(*(arrays[column] for column in pair))})
-    joined: dict[Any, Facts] = {}
-    for key, of_batches in parts.items():  # what is known of every batch
-        known = [name for name in of_batches[0] if all(name in facts for facts in of_batches)]
-        joined[key] = {name: np.concatenate([facts[name] for facts in of_batches]) for name in known}
-    rows = joined[None].pop("rows")
+    joined: dict[Any, Any] = {
+        key: {name: np.concatenate([facts[name] for facts in each]) for name in each[0]} for key, each in parts.items()
+    }
+    labels = None
+    if label is not None:
+        labels = _written_labels(written) if written else Labels(**_kind(arrays[label].type), **joined[label])
     return Scan(
-        rows,
+        joined[None]["rows"],
         {column: Texts(**joined[column]) for column in texts},
-        _labels(labels, joined[None], len(rows)) if labels else None,
+        labels,
         {pair: joined[pair]["same"] for pair in pairs},
     )
 
@@ -165,7 +154,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _number_type(kind: pa.DataType) -> LabelType:
-    return _NUMBER_TYPES.get(re.sub(r"[\d(].*", "", str(kind)), "other")
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return "boolean" if pa.types.is_boolean(kind) else "integer"
+    return "float" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "other"
 
 
 def _mask(array: pa.Array) -> Mask:
@@ -179,21 +170,19 @@ def _blank(array: pa.Array) -> Mask:
 
 
 def _numbers(array: pa.Array) -> Numbers:
-    """Numbers with NaN for None; whole ones beyond 2^53 are rounded."""
+    """Numbers with NaN for None, and for what is no number; whole ones beyond 2^53 are rounded."""
+    if _number_type(array.type) == "other":
+        return np.full(len(array), math.nan)
     array = array.cast("int8") if array.type == "bool" else array
     return np.asarray(array.cast("float64", safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _list_lengths(array: pa.Array) -> Integers:
-    return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _any_of(flags: Mask, lengths: Integers) -> Mask:
-    """For each list whether any of its flags is set."""
-    found = np.zeros(len(lengths), dtype=bool)
-    if flags.any():
-        found[np.repeat(np.arange(len(lengths)), lengths)[flags]] = True
-    return found
+def _lists(array: pa.Array) -> tuple[Integers, pa.Array]:
+    """The lengths of lists, and what is in them; of other values, each by itself."""
+    if not _is_list(array.type):
+        return np.ones(len(array), dtype=np.int64), array
+    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(lengths, dtype=np.int64), array.flatten()
 
 
 def _of_each(reduce: np.ufunc, values: NDArray[Any], lengths: Integers, empty: float) -> NDArray[Any]:
@@ -205,18 +194,19 @@ def _of_each(reduce: np.ufunc, values: NDArray[Any], lengths: Integers, empty: f
     return found
 
 
+def _any_of(flags: Mask, lengths: Integers) -> Mask:
+    """For each list whether any of its flags is set."""
+    return _of_each(np.logical_or, flags, lengths, False)
+
+
 # --- Texts ------------------------------------------------------------------------------------------------------------
 
 
 def _text_facts(array: pa.Array) -> Facts:
-    missing = _mask(array.is_null())
-    if not _is_list(array.type):
-        return {"missing": missing, "empty": _blank(array) if _is_text(array.type) else np.zeros(len(array), bool)}
-    lengths, inner = _list_lengths(array), array.flatten()
-    empty = (lengths == 0) & ~missing
-    if _is_text(inner.type):
-        empty |= _any_of(_blank(inner), lengths)
-    return {"missing": missing | _any_of(_mask(inner.is_null()), lengths), "empty": empty, "lengths": lengths}
+    is_null, (lengths, inner) = _mask(array.is_null()), _lists(array)
+    empty = _any_of(_blank(inner), lengths) if _is_text(inner.type) else np.zeros(len(array), dtype=bool)
+    facts = {"missing": is_null | _any_of(_mask(inner.is_null()), lengths), "empty": empty | (lengths == 0) & ~is_null}
+    return facts | ({"lengths": lengths} if _is_list(array.type) else {})
 
 
 def _equal(one: pa.Array, other: pa.Array) -> Mask:
@@ -235,103 +225,71 @@ def _hashes(array: pa.Array) -> Unsigned:
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
-def _labels(batches: list[pa.Array], facts: Facts, rows: int) -> Labels:
-    kind = batches[0].type
-    more: dict[str, Any] = {"type": _number_type(kind)}
-    if _is_text(kind):
-        facts, more = _written_facts(batches)
-    elif _is_list(kind):
-        inner = kind.value_type
-        more["type"] = "lists" if _is_list(inner) else "other" if _number_type(inner) == "other" else "list"
-    if facts.get("lengths", np.zeros(1)).max() > _LONG_LIST:  # other batches may hold short ones only
-        facts = {name: values for name, values in facts.items() if name not in _NUMBERS}
-    if len(sizes := facts.get("sizes", ())):
-        more["inner_lengths"] = int(min(sizes)), int(max(sizes))
-    every: dict[str, Any] = {name: facts.get(name, np.full(rows, none)) for name, none in _NONE.items()}
-    return Labels(is_list="lengths" in facts, **every, **more)
+def _kind(kind: pa.DataType) -> dict[str, Any]:
+    """The type of labels, and whether they are lists."""
+    if not _is_list(kind):
+        return {"type": _number_type(kind), "is_list": False}
+    inner = kind.value_type
+    stored = "other" if _number_type(inner) == "other" else "list"
+    return {"type": "lists" if _is_list(inner) else stored, "is_list": True}
 
 
-def _label_facts(array: pa.Array) -> Facts:
-    if _is_list(array.type):
-        return _list_facts(array)
-    missing = _mask(array.is_null())
-    numbers = {} if _number_type(array.type) == "other" else _number_facts(_numbers(array), ~missing)
-    return {"missing": missing} | numbers
-
-
-def _number_facts(values: Numbers, known: Mask) -> Facts:
-    return {"numbers": values, "nan": np.isnan(values) & known, "infinite": np.isinf(values)}
-
-
-def _written_facts(batches: list[pa.Array]) -> tuple[Facts, dict[str, Any]]:
-    """The numbers of labels that are stored as text, as far as they say any; for names a number for each."""
-    encoded = pa.chunked_array(batches).dictionary_encode().combine_chunks()
-    texts = encoded.dictionary.to_pylist() or [""]
-    indices, known = encoded.indices.fill_null(0).to_numpy(), ~_mask(encoded.indices.is_null())
-    counts = np.bincount(indices[known], minlength=len(texts))
-    written = read_written(Counter({text: int(count) for text, count in zip(texts, counts, strict=True) if count}))
-    stripped = [text.strip() for text in texts]
-    labels: dict[str, Any] = {"written": written, "names": sorted({*stripped} - {"", *written.others}), "type": "text"}
-    are_names = written.kind in ("classes", "mixed", "texts")
-    said: Any = {name: place for place, name in enumerate(labels["names"])} if are_names else written.values
-    is_said, is_other, is_blank = (
-        np.asarray([text in those for text in stripped])[indices] & known for those in (said, written.others, ("",))
-    )
-    if written.kind == "lists":
-        lists = pa.array([said.get(text) for text in stripped], pa.list_(pa.float64()))
-        facts, labels["type"] = _list_facts(lists.take(encoded.indices)), "list"
-    else:
-        values = np.asarray([said.get(text, math.nan) for text in stripped], dtype=np.float64)[indices]
-        facts = _number_facts(np.where(known, values, math.nan), is_said)
-        if not are_names:
-            is_whole = bool((np.isnan(facts["numbers"]) | (facts["numbers"] % 1 == 0)).all())
-            labels["type"] = "integer" if is_whole and written.kind != "grades" else "float"
-    missing = facts.get("missing", np.zeros(len(known), dtype=bool)) | ~known | is_blank
-    return facts | {"missing": missing, "others": is_other}, labels
-
-
-def _list_facts(array: pa.Array) -> Facts:
-    """Of lists of numbers, or of vectors; with `padding`, where those of one length are NaN."""
-    lengths, inner, is_null = _list_lengths(array), array.flatten(), _mask(array.is_null())
-    nulls = is_null | _any_of(_mask(inner.is_null()), lengths)
-    facts: Facts = {"lengths": lengths, "empty": (lengths == 0) & ~is_null, "missing": np.zeros(len(lengths), bool)}
-    if _is_list(inner.type):
-        sizes, deep = _list_lengths(inner), inner.flatten()
-        nulls |= _any_of(_any_of(_mask(deep.is_null()), sizes), lengths)
-        missing = _any_of(sizes == 0, lengths) & ~nulls
-        inside = _of_each(np.add, sizes, lengths, 0)
-        return facts | {"nulls": nulls, "missing": missing, "sizes": sizes} | _sums(deep, inside, ~missing & ~nulls)
-    facts["nulls"] = nulls
-    if _number_type(inner.type) == "other":
-        return facts
-    if lengths.max(initial=0) > _LONG_LIST:
-        return facts | _sums(inner, lengths, ~nulls)
-    values = _numbers(inner)
-    if len(lengths) and lengths.min() == lengths.max() > 0:
-        facts["padding"] = np.isnan(values.reshape(len(lengths), -1))
-    unknown = _of_each(np.add, np.isnan(values).astype(np.int64), lengths, 0)
-    is_missing = (lengths > 0) & (unknown == lengths)
-    facts |= {
-        "missing": is_missing & ~nulls,
-        "nan": (unknown > 0) & ~is_missing & ~nulls,
-        "infinite": _any_of(np.isinf(values), lengths),
+def _label_facts(array: pa.Array) -> dict[str, Any]:
+    """Of numbers, of lists of them, or of lists of vectors."""
+    is_list, is_null, (lengths, inner) = _is_list(array.type), _mask(array.is_null()), _lists(array)
+    sizes, deep = _lists(inner)  # of lists of lists; else each value is one by itself
+    inside = _of_each(np.add, sizes, lengths, 0)
+    within = _any_of(_mask(inner.is_null()) | _any_of(_mask(deep.is_null()), sizes), lengths)
+    is_known = ~(is_null | within)
+    values = _numbers(deep)
+    lows, highs = (_of_each(reduce, values, inside, math.nan) for reduce in (np.fmin, np.fmax))
+    is_nan = is_known & _any_of(np.isnan(values), inside) & (_number_type(deep.type) != "other")
+    is_all = is_nan & np.isnan(lows) | is_known & _any_of(sizes == 0, lengths)
+    is_infinite = np.isinf(lows) | np.isinf(highs)
+    if _is_list(inner.type) or lengths.max(initial=0) > _LONG_LIST:  # vectors, whose ends say nothing
+        lows, highs, values = (np.full_like(each, math.nan) for each in (lows, highs, values))
+    rest, starts, firsts = values.copy(), (np.cumsum(inside) - inside)[inside > 0], np.full(len(array), math.nan)
+    firsts[inside > 0], rest[starts] = values[starts], math.nan
+    rest_lows, rest_highs = (_of_each(reduce, rest, inside, math.nan) for reduce in (np.fmin, np.fmax))
+    return {
+        "missing": is_all if is_list else is_null,
+        "empty": (lengths == 0) & ~is_null,
+        "nulls": (is_null | within) & is_list,
+        "nan": is_nan & ~(is_all & is_list),
+        "infinite": is_infinite,
+        "others": np.zeros(len(array), dtype=bool),
+        "lows": lows,
+        "highs": highs,
+        "margin_lows": firsts - rest_highs,
+        "margin_highs": firsts - rest_lows,
+        "lengths": lengths if is_list else np.zeros(len(array), dtype=np.int64),
+        "sizes": sizes if _is_list(inner.type) else np.empty(0, dtype=np.int64),
     }
-    return facts | _ends(values, lengths)
 
 
-def _sums(vectors: pa.Array, lengths: Integers, known: Mask) -> Facts:
-    """Of long lists: whether a value is NaN or infinite shows in their sums."""
-    sums = _of_each(np.add, _numbers(vectors), lengths, 0.0)
-    return {"nan": np.isnan(sums) & known, "infinite": np.isinf(sums)}
+def _padding(labels: pa.Array, documents: int) -> Mask:
+    """Which texts of each row have a label that is NaN; where there is not a label for each, none."""
+    lengths, inner = _lists(labels)
+    is_asked = documents > 0 and _is_list(labels.type) and _number_type(inner.type) != "other"
+    if not is_asked or (lengths != documents).any():
+        return np.zeros((len(labels), max(documents, 0)), dtype=bool)
+    return np.isnan(_numbers(inner)).reshape(-1, documents)
 
 
-def _ends(values: Numbers, lengths: Integers) -> Facts:
-    """The ends of each list, and those of the differences of its first value from the others."""
-    rest, starts = values.copy(), (np.cumsum(lengths) - lengths)[lengths > 0]
-    rest[starts] = math.nan
-    firsts = np.full(len(lengths), math.nan)
-    firsts[lengths > 0] = values[starts]
-    lows, highs, rest_lows, rest_highs = (
-        _of_each(reduce, of, lengths, math.nan) for of in (values, rest) for reduce in (np.fmin, np.fmax)
-    )
-    return {"lows": lows, "highs": highs, "margin_lows": firsts - rest_highs, "margin_highs": firsts - rest_lows}
+def _written_labels(batches: list[pa.Array]) -> Labels:
+    """Labels that are stored as text: their numbers, as far as they say any; for names a number for each."""
+    texts = [text and text.strip() for batch in batches for text in batch.to_pylist()]
+    written = read_written(Counter(text for text in texts if text is not None))
+    names = sorted({*texts} - {None, "", *written.others})
+    is_list, are_names = written.kind == "lists", written.kind in ("classes", "mixed", "texts")
+    said: Any = {name: place for place, name in enumerate(names)} if are_names else written.values
+    numbers = [said.get(text) for text in texts]
+    facts = _label_facts(pa.array(numbers, pa.list_(pa.float64()) if is_list else pa.float64()))
+    kind: LabelType = "list" if is_list else "text"
+    if not is_list and not are_names:
+        is_whole = written.kind != "grades" and all(number is None or number % 1 == 0 for number in numbers)
+        kind = "integer" if is_whole else "float"
+    is_blank = np.asarray([not text for text in texts])
+    facts["missing"] = is_blank | facts["missing"] if is_list else is_blank
+    facts["others"] = np.asarray([text in written.others for text in texts])
+    return Labels(type=kind, is_list=is_list, **facts, written=written, names=names, are_names=are_names)

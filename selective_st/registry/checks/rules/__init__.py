@@ -1,5 +1,5 @@
 """The rules, by what they look at."""
 
-from selective_st.registry.checks.rules import batches, columns, labels, setup, values
+from selective_st.registry.checks.rules import columns, labels, setup
 
-__all__ = ["batches", "columns", "labels", "setup", "values"]
+__all__ = ["columns", "labels", "setup"]

@@ -7,9 +7,8 @@ from typing import Any
 from selective_st.catalog import rows_of
 from selective_st.errors import literal
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, Tells, bad, rule, tells
 from selective_st.registry.checks.lines import TO_LISTS, keep, other_loss
-from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import RESERVED, role_of, roles_of
@@ -45,22 +44,24 @@ def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
     return bad(severity="warning" if harmless else None, effect=effect, **facts)
 
 
-@rule("empty-column", "stray", "error", Stage.DROP, _dropped)
-def empty_column(c: Context, column: str) -> Bad | None:
-    """Column {column!r} is empty in all rows; {effect}."""
-    return _stray(c, column)
+@rule("number-column", "stray", "error", Stage.STORE)
+def nested_column(c: Context, column: str) -> Bad | None:
+    """Column {column!r} holds no texts ({cells}); {effect}."""
+    cells = nested_fields(c.table.values[column])
+    return None if cells is None else _stray(c, column, cells=cells, mend=cells.step(column))
 
 
-@rule("stray-column", "stray", "warning", Stage.DROP, _dropped)
-def stray_column(c: Context, column: str) -> Bad | None:
-    """Column {column!r} looks as if it described the row; {effect}."""
-    return _stray(c, column)
-
-
+@rule("number-column", "stray", "error", Stage.DROP, _dropped)
 @rule("id-column", "stray", "error", Stage.DROP, _dropped)
-def id_column(c: Context, column: str) -> Bad | None:
-    """Column {column!r} holds ids; {effect}."""
-    return _stray(c, column) if c.inputs else None
+@rule("stray-column", "stray", "warning", Stage.DROP, _dropped)
+@rule("empty-column", "stray", "error", Stage.DROP, _dropped)
+def flat_stray(c: Context, column: str) -> Tells:
+    """Column {column!r} {what}; {effect}."""
+    code, kind = c.strays[column], c.format.kinds[column]
+    known = {"id-column": "holds ids", "stray-column": "looks as if it described the row"}
+    known["empty-column"] = "is empty in all rows"
+    if not nested_fields(c.table.values[column]) and (c.inputs or code != "id-column"):
+        yield _stray(c, column, what=known.get(code, f"holds no texts ({kind})"))
 
 
 @rule("id-column", "data", "error", Stage.DROP)
@@ -75,38 +76,23 @@ def only_ids(c: Context) -> Bad | None:
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
-@rule("number-column", "stray", "error", Stage.STORE)
-def nested_column(c: Context, column: str) -> Bad | None:
-    """Column {column!r} holds no texts ({cells}); {effect}."""
-    cells = nested_fields(c.table.values[column])
-    return None if cells is None else _stray(c, column, cells=cells, mend=cells.step(column))
-
-
-@rule("number-column", "stray", "error", Stage.DROP, _dropped)
-def number_column(c: Context, column: str) -> Bad | None:
-    """Column {column!r} holds no texts ({kind}); {effect}."""
-    return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.format.kinds[column])
-
-
 # --- Their number and order -------------------------------------------------------------------------------------------
 
 
 def _select(c: Context, *columns: str) -> Step:
     """Keep columns, and the label."""
-    return Step("select_columns", ((*columns, *([c.label] if c.label is not None else [])),))
+    return Step("select_columns", ((*columns, *filter(None, [c.label])),))
 
 
 @rule("column-order", "data", "error", Stage.ORDER, lambda c, found: _select(c, *c.format.inputs))
-def column_order(c: Context) -> Bad | None:
+def column_order(c: Context) -> Tells:
     """The loss takes the columns by their order, {present}, but their names mean {meant}."""
     meant, present = c.format.inputs, c.inputs
-    is_other = set(meant) == set(present) and meant != present
-    symmetric = {"similarity", "binary"} >= c.label_kinds and c.entry.model_type != "CrossEncoder"
-    if not is_other or (len(meant) == 2 and symmetric):
-        return None
-    is_mild = len(meant) == 2 and not c.lists  # a list for the query crashes
-    severity: Severity | None = "warning" if is_mild else None
-    return bad(column=present[0], severity=severity, present=quoted(present), meant=quoted(meant))
+    is_symmetric = {"similarity", "binary"} >= c.label_kinds and c.entry.model_type != "CrossEncoder"
+    if sorted(meant) == sorted(present) and meant != present and not (len(meant) == 2 and is_symmetric):
+        is_mild = len(meant) == 2 and not c.lists  # a list for the query crashes
+        severity = "warning" if is_mild else None
+        yield bad(column=present[0], severity=severity, present=quoted(present), meant=quoted(meant))
 
 
 def _unlisted(c: Context, found: Found) -> Mend:
@@ -114,12 +100,12 @@ def _unlisted(c: Context, found: Found) -> Mend:
     columns = Step("split_lists", (found.column,), why="a column for each text")
     if c.source is not None:
         rows = Step("lists_to_rows", (found.column,), why="a row for each text, with its label")
-        takes_lists = bool(c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
+        takes_lists = c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"}
         return [columns, rows] if takes_lists else [rows, columns]
     if len(c.inputs) == 1:
         return columns  # a set of texts that belong together
-    right = found.column if role_of(str(found.column)) != "negative" else c.inputs[1]
     wrong = [name for name in c.inputs if role_of(name) == "negative"][:1]
+    right = c.inputs[1] if found.column in wrong else found.column
     return [Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones"), columns]
 
 
@@ -131,12 +117,11 @@ def list_column(c: Context) -> Bad | None:
 
 
 @rule("no-list-column", "data", "error", Stage.CHANGE)
-def no_list_column(c: Context) -> Bad | None:
+def no_list_column(c: Context) -> Tells:
     """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
-    if c.shapes != {"list"} or c.lists:
-        return None
-    joined = Step("join_columns")
-    return bad(mend=[joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)])
+    if c.shapes == {"list"} and not c.lists:
+        joined = Step("join_columns")
+        yield bad(mend=[joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)])
 
 
 def _more_columns(c: Context, found: Found) -> Mend:
@@ -160,25 +145,22 @@ def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
         return pairs if "none" in c.label_kinds_of("pair") else other_loss(c, "single", "none")
     if len(c.inputs) != 2 or c.lists:
         return None
+    imported = "from sentence_transformers.util import mine_hard_negatives"
+    mined = imported + "\n{dataset} = mine_hard_negatives({dataset}, model)"
     names = dict(zip(c.inputs, ("anchor", "positive"), strict=True))
-    mined: list[Part] = [
-        "from sentence_transformers.util import mine_hard_negatives\n{dataset} = mine_hard_negatives({dataset}, model)"
-    ]
-    if list(names) != list(names.values()):
-        mined.append(Step("rename_columns", (names,), why="as they were taken"))
-    can_mine = c.entry.model_type == "SentenceTransformer" and c.table.scanned > _ENOUGH_TO_MINE
-    return [*([tuple(mined)] if can_mine and makes_triplets else []), *other_loss(c, "pair", "none")]
+    renamed = [Step("rename_columns", (names,), why="as they were taken")] if [*names] != [*names.values()] else []
+    can_mine = c.entry.model_type == "SentenceTransformer" and c.table.scanned > _ENOUGH_TO_MINE and makes_triplets
+    return [*([(mined, *renamed)] if can_mine else []), *other_loss(c, "pair", "none")]
 
 
 @rule("too-few-columns", "data", "error", Stage.CHANGE, _more_columns)
-def too_few_columns(c: Context) -> Bad | None:
-    """{loss} takes {taken}, but there {verb} {count}: {present}."""
+def too_few_columns(c: Context) -> Tells:
+    """{loss} takes {taken}, but there {there}: {present}."""
     count = len(c.inputs)
     becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
-    if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
-        return None
-    verb, present = "is" if count == 1 else "are", quoted(c.inputs) or "none"
-    return bad(taken=_counted(c), verb=verb, count=count, present=present)
+    if count < c.min_columns and not becomes_more and (count or "id-column" not in c.strays.values()):
+        verb = "is" if count == 1 else "are"
+        yield bad(taken=_counted(c), there=f"{verb} {count}", present=quoted(c.inputs) or "none")
 
 
 def _counted(c: Context) -> str:
@@ -196,46 +178,42 @@ def _fewer_columns(c: Context, found: Found) -> Mend:
 
 
 @rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
-def too_many_columns(c: Context) -> Bad | None:
-    """{loss} takes {taken}, but there are {count}; {extra} would be too many."""
+def too_many_columns(c: Context) -> Tells:
+    """{loss} takes {taken}, but there are {all}; {extra} would be too many."""
     extra = c.inputs[len(c.read_inputs) :]
-    is_wrong = extra and c.entry.extra_columns == "error" and not no_list_column(c)  # or they make a list
-    return bad(column=extra[0], taken=_counted(c), count=len(c.inputs), extra=quoted(extra)) if is_wrong else None
+    if extra and c.entry.extra_columns == "error" and not tells(no_list_column, c):  # or they make a list
+        yield bad(column=extra[0], taken=_counted(c), all=len(c.inputs), extra=quoted(extra))
 
 
 @rule("ignored-columns", "data", "warning", Stage.ORDER, _fewer_columns)
-def ignored_columns(c: Context) -> Bad | None:
+def ignored_columns(c: Context) -> Tells:
     """{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence."""
     extra = c.inputs[len(c.read_inputs) :]
     listed = {row.inputs for row in rows_of(c.entry.name, c.entry.model_type)}
-    # Of the same text twice, one is enough.
-    is_wrong = extra and c.entry.extra_columns == "ignored" and c.format.meaning not in listed
-    severity: Severity | None = "error" if c.becomes_pairs else None  # its labels are lists, which no pair has
-    return bad(column=extra[0], extra=quoted(extra), severity=severity) if is_wrong else None
+    is_ignored = c.entry.extra_columns == "ignored" and c.format.meaning not in listed  # of a text twice, one is enough
+    if extra and is_ignored:
+        severity = "error" if c.becomes_pairs else None  # its labels are lists, which no pair has
+        yield bad(column=extra[0], extra=quoted(extra), severity=severity)
 
 
 @rule("unnamed-negatives", "data", "warning", Stage.ORDER)
-def unnamed_negatives(c: Context) -> Bad | None:
+def unnamed_negatives(c: Context) -> Tells:
     """{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s).
 
     It goes by their order alone: their names do not say so.
     """
-    inputs, meant = c.read_inputs, c.format.inputs
+    inputs, roles = c.read_inputs, roles_of(c.read_inputs)
     reads_label = c.source is not None and c.takes_labels
     if len(inputs) < 3 or c.lists or reads_label or "none" not in c.label_kinds_of("triplet", "n-tuple"):
-        return None
-    roles = roles_of(inputs)
-    known = roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]
-    if known or (set(meant) == set(c.inputs) and meant != c.inputs):
-        return None  # or their names say another order, as another rule tells
+        return
+    if roles.get(inputs[1]) == "positive" or "negative" in map(roles.get, inputs[2:]) or tells(column_order, c):
+        return
     names = {inputs[1]: "positive", **{column: f"negative_{k}" for k, column in enumerate(inputs[2:], 1)}}
     named = Step("rename_columns", (names,), why="if they are so")
-    if c.min_columns > 2:
-        return bad(column=inputs[2], others=quoted(inputs[2:]), mend=named)
     positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
     kept = Step("select_columns", ((c.inputs[0], positive),))  # what needs no negatives goes without
     words = f"# or, if they are positive and negative(s): {named.code('{dataset}').splitlines()[0]}"
-    return bad(column=inputs[2], others=quoted(inputs[2:]), mend=(kept, words))
+    yield bad(column=inputs[2], others=quoted(inputs[2:]), mend=named if c.min_columns > 2 else (kept, words))
 
 
 # --- Texts ------------------------------------------------------------------------------------------------------------
@@ -275,13 +253,12 @@ def positive_is_negative(c: Context, column: str) -> Mask | None:
 
 
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
-def anchor_is_negative(c: Context, column: str) -> Bad | None:
+def anchor_is_negative(c: Context, column: str) -> Tells:
     """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
     same = c.scan.same.get((c.inputs[0], column))
-    if same is None or c.label is not None or column == c.inputs[1]:
-        return None
-    # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
-    return bad(same, severity=None if same.mean() > 0.5 else "warning")
+    if same is not None and c.label is None and column != c.inputs[1]:
+        # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
+        yield bad(same, severity=None if same.mean() > 0.5 else "warning")
 
 
 def _both_kinds(c: Context, why: str) -> Step:
@@ -290,10 +267,8 @@ def _both_kinds(c: Context, why: str) -> Step:
 
 
 @rule("one-kind-of-pairs", "data", "error", Stage.CHANGE)
-def one_kind_of_pairs(c: Context) -> Bad | None:
+def one_kind_of_pairs(c: Context) -> Tells:
     """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
     same = c.scan.same.get(c.inputs)
-    if c.entry.name != "ContrastiveTensionLoss" or c.label is not None or same is None:
-        return None
-    mend = _both_kinds(c, f"leaves out {c.inputs[1]!r}")
-    return bad(some="all" if same.any() else "none", mend=mend) if same.all() or not same.any() else None
+    if c.entry.name == "ContrastiveTensionLoss" and c.label is None and same is not None and same.all() == same.any():
+        yield bad(some="all" if same.any() else "none", mend=_both_kinds(c, f"leaves out {c.inputs[1]!r}"))

@@ -1,19 +1,279 @@
-"""Do the loss, the model and the texts fit together?"""
+"""Do batches hold what the loss compares, and do the loss, the model and the texts fit together?"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # whose parts come when they are used
+from numpy.typing import NDArray
 
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
-from selective_st.registry.checks.context import EMBEDDINGS, Context
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
-from selective_st.registry.checks.lines import change, keep, loss_line, more_outputs, other_loss
-from selective_st.registry.checks.scan import Integers
+from selective_st.registry.checks.context import Context, quoted
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
+from selective_st.registry.checks.lines import TO_DATASET, keep, loss_line, more_outputs, other_loss, with_sampler
+from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.steps import Step
+from selective_st.registry.steps import Code, Step
+from selective_st.registry.table import tables
+
+_FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
+_ALONE = 0.5  # of the rows of a batch may lack another row of their class
+_EXAMPLES = 3  # of conflicts are shown
+_TIE = 1e-9  # labels that differ by less are equal
+_CUT_BATCHES = (
+    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
+)
+
+# --- Streams ----------------------------------------------------------------------------------------------------------
+
+
+@rule("stream-dict", "data", "error", Stage.STORE, TO_DATASET)
+def stream_dict(c: Context) -> bool:
+    """The trainer takes no dict of streams: {c.table.name!r} is one."""
+    return c.table.is_stream and c.table.name is not None
+
+
+def _cast(c: Context, found: Found) -> tuple[Part, ...]:
+    code = repr({name: c.table.features[name] for name in c.table.columns})
+    names = sorted({name for name in ("Value", "Sequence", "List", "LargeList", "ClassLabel") if f"{name}(" in code})
+    return f"from datasets import {', '.join(['Features', *names])}", Step("cast", (Code(f"Features({code})"),))
+
+
+@rule("stream-features", "data", "error", Stage.STORE, _cast)
+def stream_features(c: Context) -> bool:
+    """The stream does not say which columns it has (`features`), without which the trainer refuses it."""
+    return not c.table.has_features and c.table.name is None
+
+
+@rule("stream-batches", "data", "error", Stage.LOSS, _CUT_BATCHES)
+def stream_batches(c: Context) -> bool:
+    """The trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes."""
+    is_asked = c.table.is_stream and c.table.name is None and callable(getattr(c.model, "preprocess", None))
+    batch: Any = c.model.preprocess(["one", "two words", "three words here"]) if is_asked else {}
+    return any(len(value) != 3 for value in batch.values() if getattr(value, "ndim", 0))
+
+
+@rule("stream-sampler", "data", "warning", Stage.STORE, TO_DATASET)
+def stream_sampler(c: Context) -> bool:
+    """A stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order."""
+    return c.table.is_stream and c.sampler not in (None, "batch_sampler")
+
+
+# --- Batches ----------------------------------------------------------------------------------------------------------
+
+
+def matching_rows(codes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """How many other rows share a text with each row.
+
+    Args:
+        codes: For one column, or two, a number for each row that stands for its text.
+
+    Returns:
+        For each row the number of other rows with the same text in a column.
+
+    Example:
+        >>> matching_rows([np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])]).tolist()
+        [1, 2, 1, 0]
+    """
+    matches: NDArray[np.int64] = sum((np.bincount(code)[code] - 1 for code in codes), np.zeros(len(codes[0]), np.int64))
+    if len(codes) == 2:  # rows that share both texts were counted twice
+        pairs = codes[0].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1]
+        _, places, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+        matches -= sizes[places] - 1
+    return matches
+
+
+def false_negative_rate(matches: NDArray[np.int64], batch_size: int) -> float:
+    """The share of the rows of a random batch that meet a row which shares a text with them.
+
+    Args:
+        matches: For each row of the dataset, how many others share a text with it.
+        batch_size: How many rows a batch has, drawn without replacement.
+
+    Returns:
+        The expected share, exactly: the mean over the rows of `1 - C(N - 1 - c, B - 1) / C(N - 1, B - 1)`.
+
+    Example:
+        >>> false_negative_rate(np.array([1, 1, 0, 0]), 2)  # of two rows with one text, one finds the other in 1 of 3
+        0.166...
+    """
+    values, counts = np.unique(matches, return_counts=True)
+    others = len(matches) - 1
+    return float(np.average(1 - meets_none(others, values, min(batch_size - 1, others)), weights=counts))
+
+
+def meets_none(others: int, matches: Any, drawn: int) -> Numbers:
+    """The probability that none of the matches is among the rows drawn from the others."""
+    left = others - matches
+    log_factorial = scipy.special.gammaln  # of one less
+    # Of fewer rows than are drawn, the logarithm is minus infinity.
+    among_left = log_factorial(left + 1) - log_factorial(np.maximum(left - drawn + 1, 0))
+    found: Numbers = np.exp(among_left - (log_factorial(others + 1) - log_factorial(others - drawn + 1)))
+    return found
+
+
+@rule("lone-row", "data", "error", Stage.LOSS)
+def lone_row(c: Context) -> Tells:
+    """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
+    in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
+    # Lists are ordered within a row, and pairs across rows.
+    compares = in_batch or c.entry.class_batches or (c.entry.order_only and c.has_amounts)
+    is_gathered = getattr(c.loss, "gather_across_devices", None) is True
+    if compares and len(c.read_inputs) >= c.entry.min_columns and not is_gathered:
+        if c.table.rows is not None and c.table.rows <= 1:
+            yield bad(what="there is one row (datasets.concatenate_datasets adds others)")
+        elif c.batch_size == 1:
+            yield bad(what="a batch has one row", mend="args.per_device_train_batch_size = 32")
+
+
+@rule("false-negatives", "data", "warning", Stage.LOSS, with_sampler("NO_DUPLICATES"))
+def false_negatives(c: Context) -> Tells:
+    """{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}.
+
+    Its text counts as a negative, though it is none; such rows are {rows}.
+    """
+    is_masked = getattr(c.loss, "mask_same_text", None) is True
+    columns = [column for column in c.read_inputs[: 1 if is_masked else 2] if c.format.kinds[column] == "text"]
+    if c.entry.in_batch_negatives and columns and not (c.sampler or "").startswith("no_duplicates"):
+        matches = matching_rows([code for column in columns if (code := c.scan.texts[column].codes) is not None])
+        rate, size = false_negative_rate(matches, c.batch_size), min(c.batch_size, len(matches))
+        if rate >= _FALSE_NEGATIVES:
+            what = " or the same ".join(map(repr, columns))
+            yield bad(matches > 0, column=columns[0], rate=rate, size=size, what=what)
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Rows that hold the same texts with different labels.
+
+    Attributes:
+        rows: Their numbers, in order.
+        groups: How many different texts, or pairs of texts, they hold.
+        repeated: How many rows of the data repeat the texts of an earlier row, with whatever label.
+        examples: For some of them, the rows and their labels.
+    """
+
+    rows: Integers
+    groups: int
+    repeated: int
+    examples: tuple[tuple[tuple[int, float], ...], ...]
+
+
+def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
+    """Find rows that hold the same texts with different labels.
+
+    Args:
+        data: A single dataset, as for `check_dataset`.
+        inputs: The columns of texts.
+        label: The label column: numbers, or texts that say numbers or classes.
+        is_ordered: Whether two texts that have changed places are another pair.
+
+    Returns:
+        What was found; None if there is no such row.
+
+    Example:
+        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
+        >>> found = conflicting_rows(data, ("a", "b"), "score")
+        >>> found.rows.tolist(), found.examples
+        ([0, 2], (((0, 0.2), (2, 0.9)),))
+    """
+    (table,) = tables(data)
+    seen = scan(table, inputs, label, inputs)
+    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
+    if seen.labels is None or len(hashes) < len(inputs):
+        return None
+    return _conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
+
+
+@rule("conflicting-labels", "read label", "warning", Stage.VALUES)
+def conflicting_labels(c: Context) -> Tells:
+    """{count:,} rows hold the same texts in {columns} as another row, but another label in {label!r} ({shown}).
+
+    One of them is wrong, or the texts do not tell the label.
+    """
+    texts = [c.scan.texts.get(column) for column in c.read_inputs]
+    hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
+    is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
+    is_asked = hashes and len(hashes) == len(texts)
+    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered) if is_asked else None
+    if found is None:
+        return
+    names = c.class_names or (c.labels.names if c.labels.are_names else [])
+    shown = [
+        ", ".join(f"row {row}: {names[int(number)] if names else format(number, 'g')}" for row, number in example)
+        for example in found.examples
+    ]
+    has_mean = bool(c.label_kinds & {"similarity", "margin"})
+    why = "the mean of their labels" if has_mean else "keeps the first label of each"
+    options = (("mean_of", c.label),) if has_mean else ()
+    why = f"{why}; leaves out {found.repeated:,} repeated row(s)"
+    merged = Step("remove_duplicate_rows", (c.read_inputs,), options, why)
+    more = "; ..." if found.groups > len(shown) else ""
+    yield bad(found.rows, mend=merged, columns=quoted(c.read_inputs), shown="; ".join(shown) + more)
+
+
+def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
+    """The rows whose texts are those of another row, with another label; None if there are none."""
+    import pandas as pd  # late: it takes long
+
+    if len(hashes) == 2 and not is_ordered:
+        hashes = [np.minimum(*hashes), np.maximum(*hashes)]
+    texts: list[Any] = list(range(len(hashes)))
+    columns = dict(zip([*texts, "row", "label"], [*hashes, rows, numbers], strict=True))
+    every = pd.DataFrame(columns)[np.isfinite(numbers)].sort_values("row")
+    same = every.groupby(texts)["label"]
+    wrong = every[same.transform("max") - same.transform("min") > _TIE]
+    group = wrong.groupby(texts, sort=False).ngroup()
+    firsts = (wrong[group == number].head(_EXAMPLES) for number in range(_EXAMPLES) if number in group.array)
+    examples = tuple(tuple(zip(of["row"].tolist(), of["label"].tolist(), strict=True)) for of in firsts)
+    repeated, groups = len(every) - same.ngroups, group.nunique()
+    return Conflicts(wrong["row"].to_numpy(), groups, repeated, examples) if groups else None
+
+
+# --- Batches of classes -----------------------------------------------------------------------------------------------
+
+
+@rule("single-class", "label", "warning", Stage.VALUES)
+def single_class(c: Context) -> Tells:
+    """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
+    numbers = c.labels.numbers
+    if c.entry.class_batches:
+        classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
+        several, are_few = counts > 1, int((counts > 1).sum()) < 2
+        yield bad(
+            np.isin(numbers, classes[~several]),
+            severity="error" if are_few else None,
+            mend=None if are_few else Step("remove_rare_classes", (c.label,)),
+            few=", in fewer than two classes" if are_few else "",
+            classes=len(classes),
+            alone=int((~several).sum()),
+            left=int(counts[several].sum()),
+        )
+
+
+@rule("class-batches", "label", "warning", Stage.LOSS, with_sampler("GROUP_BY_LABEL"))
+def class_batches(c: Context) -> Tells:
+    """{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive."""
+    numbers = c.labels.numbers
+    if c.entry.class_batches and c.sampler != "group_by_label":
+        _, places, counts = np.unique(numbers[~np.isnan(numbers)], return_inverse=True, return_counts=True)
+        others = counts[places].astype(np.int64) - 1
+        missing = 1 - false_negative_rate(others, c.batch_size) if (others > 0).any() else 0.0
+        if missing > _ALONE:
+            yield bad(missing=missing, size=min(c.batch_size, len(others)))
+
+
+@rule("group-batch-size", "data", "error", Stage.LOSS)
+def group_batch_size(c: Context) -> Bad | None:
+    """The sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}."""
+    mended = max(4, c.batch_size + c.batch_size % 2)
+    is_wrong = c.sampler == "group_by_label" and mended != c.batch_size
+    return bad(mend=f"args.per_device_train_batch_size = {mended}") if is_wrong else None
+
 
 _LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
 _CHARACTERS = 10  # for each token of the maximum: as much of a text is tokenized
@@ -33,41 +293,36 @@ def _longer(c: Context, found: Found) -> Part:
 
 
 @rule("too-long", "text", "warning", Stage.LOSS, _longer)
-def too_long(c: Context, column: str) -> Bad | None:
+def too_long(c: Context, column: str) -> Tells:
     """Of {looked_at:,} rows about {count:,} have more tokens in {column!r} than the model's maximum of {maximum}.
 
     They are cut off: {rows}.
     """
-    maximum = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
-    tokenizer = getattr(c.model, "tokenizer", None)
-    if not isinstance(maximum, (int, float)) or not 0 < maximum < 1_000_000 or not callable(tokenizer):
-        return None  # static embeddings, for example, have no maximum
+    maximum: Any = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
     first = c.inputs[0] if c.entry.model_type == "CrossEncoder" else None  # which comes before each of the others
-    if column not in c.read_inputs or column == first:
-        return None
-    rows, count = _long_texts(c, column, first, tokenizer, int(maximum))
-    return bad(rows, estimate=count, looked_at=len(c.table.sampled), maximum=int(maximum), count=count)
+    has_maximum = isinstance(maximum, (int, float)) and 0 < maximum < 1_000_000  # static embeddings have none
+    if has_maximum and callable(getattr(c.model, "tokenizer", None)) and column in c.read_inputs and column != first:
+        rows, count = _long_texts(c, column, first, int(maximum))
+        yield bad(rows, count=count, looked_at=len(c.table.sampled), maximum=int(maximum))
 
 
-def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maximum: int) -> tuple[Integers, int]:
+def _long_texts(c: Context, column: str, first: str | None, maximum: int) -> tuple[Integers, int]:
     """The sampled rows with more tokens than the maximum, and about how many there are."""
     candidates: list[tuple[int, str]] = []
-    for place, value in enumerate(c.table.values[column]):
-        before = c.table.values[first][place] if first is not None else None
-        prefix = f"{before} " if isinstance(before, str) and before else ""
+    prefixes = c.table.values[first] if first is not None else [None] * len(c.table.sampled)
+    for place, (prefix, value) in enumerate(zip(prefixes, c.table.values[column], strict=True)):
         for text in value if isinstance(value, list) else [value]:
-            # A token is at least a byte, so that shorter texts need not be tokenized.
-            if isinstance(text, str) and len(prefix) + len(text) > maximum // 4:
-                both = prefix + text
-                if len(both.encode()) + _EXTRA_TOKENS > maximum:
-                    candidates.append((place, both[: _CHARACTERS * maximum]))
-    kept = candidates[:: max(1, math.ceil(len(candidates) / _LENGTH_TEXTS))]
+            both = " ".join(part for part in (prefix, text) if isinstance(part, str) and part)
+            if len(both.encode()) + _EXTRA_TOKENS > maximum:  # a token is at least a byte
+                candidates.append((place, both[: _CHARACTERS * maximum]))
+    kept = candidates[:: math.ceil(len(candidates) / _LENGTH_TEXTS) or 1]
     if not kept:
         return np.empty(0, dtype=np.int64), 0
     texts = [text for _, text in kept]
-    encoded = tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)["input_ids"]
+    encoded = c.model.tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)
     most = maximum - (first is not None)  # the separator between the two texts of a pair
-    long = sorted({place for (place, _), tokens in zip(kept, encoded, strict=True) if len(tokens) > most})
+    tokens = zip(kept, encoded["input_ids"], strict=True)
+    long = sorted({place for (place, _), of_text in tokens if len(of_text) > most})
     # Of a sample, as many rows as would be too long in all of it.
     return np.asarray(c.table.sampled)[long], round(len(long) * len(candidates) / len(kept))
 
@@ -76,42 +331,38 @@ def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maxi
 
 
 @rule("model-outputs", "data", "error", Stage.MODEL, lambda c, found: more_outputs(c, found.facts["labels"]))
-def model_outputs(c: Context) -> Bad | None:
+def model_outputs(c: Context) -> Tells:
     """{loss} takes a model with {wanted}, but this one has {c.model.num_labels}."""
     outputs = getattr(c.model, "num_labels", None)
     wanted = {row.outputs for row in rows_of(c.entry.name, "CrossEncoder")}
-    if c.entry.model_type != "CrossEncoder" or not isinstance(outputs, int):
-        return None
-    if wanted == {"1"} and outputs != 1:
-        return bad(wanted="one output label", labels=1)
-    is_one = wanted == {"num_classes"} and outputs == 1
-    return bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0)) if is_one else None
+    if c.entry.model_type == "CrossEncoder" and isinstance(outputs, int):
+        if wanted == {"1"} and outputs != 1:
+            yield bad(wanted="one output label", labels=1)
+        if wanted == {"num_classes"} and outputs == 1:
+            yield bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0))
 
 
 @rule("classifier-size", "data", "error", Stage.LOSS)
-def classifier_size(c: Context) -> Bad | None:
+def classifier_size(c: Context) -> Tells:
     """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
-    if c.entry.name != "SoftmaxLoss" or c.dimension is None or not isinstance(wanted, int):
-        return None
-    parts = {"rep": 2, "difference": 1, "multiplication": 1}
-    vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
-    if not vectors or wanted == vectors * c.dimension:
-        return None
-    mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
-    return bad(wanted=wanted // vectors, mend=mend)
+    if c.entry.name == "SoftmaxLoss" and c.dimension is not None and isinstance(wanted, int):
+        parts = {"rep": 2, "difference": 1, "multiplication": 1}
+        vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
+        if vectors and wanted != vectors * c.dimension:
+            mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+            yield bad(wanted=wanted // vectors, mend=mend)
 
 
 @rule("no-autoencoder", "data", "error", Stage.LOSS)
-def no_autoencoder(c: Context) -> Bad | None:
+def no_autoencoder(c: Context) -> Tells:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
-    if "CSRLoss" not in c.names or not c.modules:
-        return None
-    modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
-    if "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]:
-        return None
-    mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
-    return bad(modules=", ".join(c.modules), mend=mend)
+    names = [base.__name__ for wrapper in c.wrappers for base in type(wrapper).__mro__]
+    if "CSRLoss" in (*names, c.entry.name) and c.modules:
+        modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
+        if "SparseAutoEncoder" not in [base.__name__ for module in modules for base in type(module).__mro__]:
+            mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+            yield bad(modules=", ".join(c.modules), mend=mend)
 
 
 def _wrapped(c: Context, found: Found) -> Mend:
@@ -134,31 +385,26 @@ def not_wrapped(c: Context) -> bool:
 
 
 @rule("loss-targets", "data", "error", Stage.LOSS)
-def loss_targets(c: Context) -> Bad | None:
+def loss_targets(c: Context) -> Tells:
     """{what}."""
     if c.loss is None or c.entry.name != "SelectivePairwiseLoss" or c.entry.origin != OURS:
-        return None
-    targets, label, documents = getattr(c.loss, "targets", None), c.label, len(c.inputs) - 1
-    if label is None:
+        return
+    targets, label, documents, other = c.loss.targets, c.label, len(c.inputs) - 1, None
+    found = 0 if label is None else int(c.labels.lengths.max()) if c.labels.is_list else 1
+    if label is None and targets is not None:
         what = f"targets={targets!r} needs labels in a column called label, labels, score or scores, but there are none"
-        return None if targets is None else bad(what=what, mend=loss_line(c, c.entry))
-    found = int(c.labels.lengths.max()) if c.labels.is_list else 1
-    if targets is None and c.labels.is_list and found == documents > 1:
-        what, other = (
-            f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
-            'told: targets="scores" (to be reached) or targets="margins" (their differences are)',
-            "scores",
-        )
+        yield bad(what=what, mend=loss_line(c, c.entry))
+    elif targets is None and found == documents > 1:
+        other = "scores"
+        what = f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
+        what += 'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
     elif targets == "scores" and found == documents - 1 > 0 and c.labels.type in ("float", "list"):
-        what, other = (
-            f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
-            "margins have",
-            "margins",
-        )
-    else:
-        return None
-    mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
-    return bad(column=label, what=what, mend=mend)
+        other = "margins"
+        what = f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
+        what += "margins have"
+    if other is not None:
+        mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
+        yield bad(column=label, what=what, mend=mend)
 
 
 def _rise(link: Any, lows: Any, highs: Any) -> float:
@@ -184,22 +430,21 @@ def _rising(c: Context, found: Found) -> Mend:
 
 
 @rule("flat-weight-link", "read label", "error", Stage.LOSS, _rising)
-def flat_weight_link(c: Context) -> Bad | None:
+def flat_weight_link(c: Context) -> Tells:
     """The weight link of {loss}, {link}, is {flat} on the labels in {label!r}, from {c.lowest:g} to {c.highest:g}.
 
     It weighs a confusion by its rise between the two labels, so that no pair teaches anything. {rising} would.
     """
     link = getattr(c.loss, "weight_link", None)
     if link is None or not c.lowest < c.highest:
-        return None
+        return
     of_lists = c.labels.is_list and not c.becomes_pairs
     rise = _rise(link, *((c.labels.lows, c.labels.highs) if of_lists else (c.lowest, c.highest)))
     # Labels of another scale may lie beyond where the link rises.
-    if rise > _NO_RISE and (c.highest <= 1 or rise > _LITTLE_RISE * _rise(link, 0, 1)):
-        return None
-    middle, steep = (c.lowest + c.highest) / 2, 20 / (c.highest - c.lowest)
-    how = "flat" if rise <= _NO_RISE else "nearly flat"
-    return bad(link=repr(link), flat=how, rising=f"SigmoidLink({steep:.3g}, {middle:.3g})")
+    if rise <= _NO_RISE or (c.highest > 1 and rise <= _LITTLE_RISE * _rise(link, 0, 1)):
+        middle, steep = (c.lowest + c.highest) / 2, 20 / (c.highest - c.lowest)
+        how = "flat" if rise <= _NO_RISE else "nearly flat"
+        yield bad(link=repr(link), flat=how, rising=f"SigmoidLink({steep:.3g}, {middle:.3g})")
 
 
 def _longer_lists(c: Context, found: Found) -> Mend:
@@ -218,22 +463,3 @@ def short_lists(c: Context) -> Bad | None:
     if lengths is None or (lengths < 2).mean() < 0.5:
         return None
     return bad(lengths < 2, column=c.lists[0], severity="error" if (lengths < 2).all() else "warning")
-
-
-@rule("matryoshka-labels", "label", "error", Stage.VALUES)
-def matryoshka_labels(c: Context) -> Bad | None:
-    """Each row of {label!r} has {c.dimension} labels, as many as the embeddings have numbers.
-
-    MatryoshkaLoss takes them for embeddings and cuts them short.
-    """
-    are_embeddings = c.format.label in EMBEDDINGS or (
-        bool(c.label_kinds & EMBEDDINGS) and c.entry.name != "MatryoshkaLoss"
-    )
-    if "MatryoshkaLoss" not in c.names or are_embeddings or not c.labels.is_list:
-        return None
-    if c.dimension is None:
-        c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model= (--model)")
-        return None
-    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.wrappers)
-    fewer = Step("remove_columns", (c.inputs[-1:],)), change("labels", "labels[:-1]", c.label)
-    return None if cached else bad(c.labels.lengths == c.dimension, mend=fewer)
