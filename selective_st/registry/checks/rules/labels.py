@@ -455,7 +455,7 @@ def _limits(c: Context) -> tuple[float, float, str] | None:
         is_plain = type(getattr(loss, "cos_score_transformation", None)).__name__ in ("NoneType", "Identity")
         return cosine if is_plain else None
     if entry.order_only:  # but for a calibration term
-        return cosine if c.is_cosine and getattr(loss, "calibration", 0) else None
+        return cosine if c.is_cosine and getattr(loss, "calibration", None) else None
     if not ours or not c.is_cosine or not kinds & {"scores", "binary list"} or c.targets in ("labels", "margins"):
         return None
     ends, space = getattr(loss, "label_range", None), str(getattr(loss, "teacher_space", None))
