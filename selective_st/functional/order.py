@@ -19,6 +19,7 @@ tensor(0.0061)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._autograd import answers_at_once
 from selective_st._caller import caller
 from selective_st.functional._checks import check_mask, check_nonnegative, check_scores, check_weight, checked, one_of
 from selective_st.functional._common import KnownGradient, fill_masked, is_finite, reduce_loss, without_padding
@@ -38,6 +40,7 @@ _FEW_PAIRS = 128  # up to here all pairs take less time than to sort them
 # Of the logarithm of the largest number: the sum of as many exponentials does not overflow, nor where the rounding of
 # huge numbers makes up to 512 of it (64 in single precision).
 _HIGHEST_EXPONENT = 0.7
+_WIDEST = 300.0  # of potentials: beyond, products of their exponentials may overflow, or lose digits
 
 
 def order_loss(
@@ -197,23 +200,43 @@ class LogSumExp(KnownGradient):
         """The same by sums over places in the order of the targets.
 
         Of two rows the first goes up that order, past the worse ones, the second goes down it, past the better ones.
-        Products and sums are those of logarithms, for exponentials may overflow.
+        Where exponentials may overflow, products and sums are those of their logarithms.
         """
         targets, order = targets.sort()
         heights = _up_and_down(self._heights(targets))
-        rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0).log_()
-        sides = _up_and_down(potentials[order])
-        if shares is not None:
-            sides = sides + torch.stack([shares[order], shares[order].flip(0)]).log_()
-        passed = torch.cat([sides.new_full((2, 1), -math.inf), sides.logcumsumexp(1)], 1)[:, :-1]
-        if self.weight_link is None:  # those that are equal have passed the same ones
-            weighed = torch.where(rises > -math.inf, passed, -math.inf).cummax(1).values
+        rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0)
+        ordered = potentials[order]
+        sums: Callable[..., Tensor]
+        times: Callable[..., Tensor]
+        is_wide, middle = True, 0.0
+        if answers_at_once(potentials) and len(order):
+            low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))
+            share = 1.0 if shares is None else float(shares.amax())
+            spread = high - low + math.log1p(max(rise, 0)) + 2 * math.log1p(share)
+            is_wide, middle = not spread < _WIDEST, (low + high) / 2
+        if is_wide:
+            sums, times, nothing = torch.logcumsumexp, torch.add, -math.inf
+            rises, sides = rises.log_(), _up_and_down(ordered)
         else:
-            weighed = (passed + rises).logcumsumexp(1)
-        of_better, of_worse = terms = weighed + sides.flip(0, 1)
-        total = of_better.logsumexp(0)
-        value = torch.logaddexp(total, torch.zeros_like(total))
-        of_better, of_worse = (terms - value).exp_()
+            sums, times, nothing = torch.cumsum, torch.mul, 0.0
+            sides = _up_and_down(ordered.sub_(middle)).exp_()
+        if shares is not None:
+            shares = torch.stack([shares[order], shares[order].flip(0)])
+            sides = times(sides, shares.log_() if is_wide else shares)
+        passed = torch.cat([sides.new_full((2, 1), nothing), sums(sides, 1)], 1)[:, :-1]
+        if self.weight_link is None:  # those that are equal have passed the same ones
+            weighed = torch.where(rises > nothing, passed, nothing).cummax(1).values
+        else:
+            weighed = sums(times(passed, rises), 1)
+        of_better, of_worse = terms = times(weighed, sides.flip(0, 1))
+        if is_wide:
+            total = of_better.logsumexp(0)
+            value = torch.logaddexp(total, torch.zeros_like(total))
+            of_better, of_worse = (terms - value).exp_()
+        else:
+            total = of_better.sum()
+            value = torch.log1p(total)
+            of_better, of_worse = terms.div_(1 + total)
         slopes = of_worse.flip(0).sub_(of_better)
         return value, torch.empty_like(slopes).index_copy_(0, order, slopes)
 
