@@ -91,6 +91,7 @@ CASES: list[tuple[str, Call]] = [
     ("labels must be a list", lambda m, f: list_metrics(5, 5)),  # type: ignore[arg-type]
     (r"labels\[0\] must be a list of numbers", lambda m, f: list_metrics(["ab"], ["ab"])),  # type: ignore[list-item]
     ("at_k must be a list of cutoffs", lambda m, f: list_metrics([[1, 0]], [[1, 0]], at_k=None)),  # type: ignore[arg-type]
+    ("top_error must be of type bool", lambda m, f: list_metrics([[1, 0]], [[1, 0]], top_error="x")),  # type: ignore[arg-type]
     ("gold must be a list of numbers", lambda m, f: error_by_score_bin("a", "b")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins="x")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins=True)),
