@@ -141,7 +141,7 @@ CASES: list[tuple[str, Call]] = [
     ("bins must be a whole", lambda m, f: plotting.plot_scores_against_gold(GOLD, {"m": GOLD}, f / "a.png", bins=0)),
     ("ranking must be a finite number", lambda m, f: plotting.FrontierPoint("x", "a", 1.0)),  # type: ignore[arg-type]
     ("ranking_interval must be a finite number >= 0", lambda m, f: plotting.FrontierPoint("x", 1, 1, -1)),
-    ("points must be of type FrontierPoint", lambda m, f: plotting.plot_frontier([5], f / "a.png")),  # type: ignore[list-item]
+    ("points must hold FrontierPoint", lambda m, f: plotting.plot_frontier([5], f / "a.png")),  # type: ignore[list-item]
     ("points must be a list", lambda m, f: plotting.plot_frontier(POINT, f / "a.png")),  # type: ignore[arg-type]
     # Cards.
     ("link must be of type Link", lambda m, f: describe_link("high")),  # type: ignore[arg-type]
