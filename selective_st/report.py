@@ -180,7 +180,7 @@ class Worst(NamedTuple):
     first: str
     second: str
     gold: float
-    scores: list[float]
+    scores: tuple[float, ...]
 
 
 def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Worst]]:
@@ -205,7 +205,7 @@ def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Wo
 
     def pair(row: int) -> Worst:
         first, second = map(str, measured.texts[row])
-        return Worst(first, second, gold[row], [float(model.predicted[row]) for model in comparison.models])
+        return Worst(first, second, gold[row], tuple(float(model.predicted[row]) for model in comparison.models))
 
     found = {}
     for kind, sign in (("scored too high", 1), ("scored too low", -1)):

@@ -91,6 +91,7 @@ CASES: list[tuple[str, Call]] = [
     ("labels must be a list", lambda m, f: list_metrics(5, 5)),  # type: ignore[arg-type]
     (r"labels\[0\] must be a list of numbers", lambda m, f: list_metrics(["ab"], ["ab"])),  # type: ignore[list-item]
     ("at_k must be a list of cutoffs", lambda m, f: list_metrics([[1, 0]], [[1, 0]], at_k=None)),  # type: ignore[arg-type]
+    ("top_error must be of type bool", lambda m, f: list_metrics([[1, 0]], [[1, 0]], top_error="x")),  # type: ignore[arg-type]
     ("gold must be a list of numbers", lambda m, f: error_by_score_bin("a", "b")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins="x")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins=True)),
@@ -140,7 +141,7 @@ CASES: list[tuple[str, Call]] = [
     ("bins must be a whole", lambda m, f: plotting.plot_scores_against_gold(GOLD, {"m": GOLD}, f / "a.png", bins=0)),
     ("ranking must be a finite number", lambda m, f: plotting.FrontierPoint("x", "a", 1.0)),  # type: ignore[arg-type]
     ("ranking_interval must be a finite number >= 0", lambda m, f: plotting.FrontierPoint("x", 1, 1, -1)),
-    ("points must be of type FrontierPoint", lambda m, f: plotting.plot_frontier([5], f / "a.png")),  # type: ignore[list-item]
+    ("points must hold FrontierPoint", lambda m, f: plotting.plot_frontier([5], f / "a.png")),  # type: ignore[list-item]
     ("points must be a list", lambda m, f: plotting.plot_frontier(POINT, f / "a.png")),  # type: ignore[arg-type]
     # Cards.
     ("link must be of type Link", lambda m, f: describe_link("high")),  # type: ignore[arg-type]

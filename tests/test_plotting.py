@@ -240,7 +240,7 @@ def test_refused(tmp_path: Path) -> None:
         plot_scores_against_gold([0.1], {}, tmp_path / "scores.png")
     with pytest.raises(ValueError, match="same length, got 2 and 1"):
         plot_scores_against_gold([0.1, 0.2], {"a": [0.1]}, tmp_path / "scores.png")
-    with pytest.raises(ValueError, match="at least one point"):
+    with pytest.raises(ValueError, match="points must hold FrontierPoint, at least one"):
         plot_frontier([], tmp_path / "frontier.png")
 
 

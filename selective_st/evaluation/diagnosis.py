@@ -274,7 +274,7 @@ def threshold_consistency(
     if len(enough) < 2:
         raise ValueError(
             f"threshold_consistency: two parts must have {FEWEST} pairs with gold >= {gold_at_least:g} and {FEWEST} "
-            f"others, {len(enough)} of {len(parts)} has. Give more pairs, or fewer parts."
+            f"others, got {len(enough)} of {len(parts)}. Give more pairs, or fewer parts."
         )
     halves = {name: _halves(sought[name], seed) for name in enough}
 
