@@ -359,7 +359,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, "got no labels", lambda: CAUSAL(LOGITS, None)),
     (TypeError, "labels must be a tensor of token ids", lambda: CAUSAL(LOGITS, LABELS.float())),
     (ValueError, r"\(4, 7\), got \(4, 6\).*logits_to_keep", lambda: CAUSAL(LOGITS, LABELS[:, 1:])),
-    (ValueError, "labels must be from 0 to 12", lambda: CAUSAL(LOGITS, LABELS + 5)),
+    (ValueError, "labels must be indices from 0 to 12", lambda: CAUSAL(LOGITS, LABELS + 5)),
     (ValueError, r"All labels are -100.*dataset\.filter", lambda: CAUSAL(LOGITS, NOTHING)),
     (ValueError, "nothing in the batch counts", lambda: CAUSAL(LOGITS, LABELS, torch.tensor(0))),
     (TypeError, "num_items_in_batch must be", lambda: CAUSAL(LOGITS, LABELS, "3")),  # type: ignore[arg-type]
