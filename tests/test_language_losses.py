@@ -359,7 +359,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "token ids.*got NoneType.*DataCollator", lambda: CAUSAL(LOGITS, None)),
     (TypeError, "labels must be a tensor of token ids", lambda: CAUSAL(LOGITS, LABELS.float())),
     (ValueError, r"\(4, 7\), got \(4, 6\)", lambda: CAUSAL(LOGITS, LABELS[:, 1:])),
-    (ValueError, "labels must be from 0 to 12", lambda: CAUSAL(LOGITS, LABELS + 5)),
+    (ValueError, "labels must be indices from 0 to 12", lambda: CAUSAL(LOGITS, LABELS + 5)),
     (ValueError, r"All labels are -100.*dataset\.filter", lambda: CAUSAL(LOGITS, NOTHING)),
     (ValueError, "nothing in the batch counts", lambda: CAUSAL(LOGITS, LABELS, torch.tensor(0))),
     (TypeError, "got {'loss': 1}", lambda: CAUSAL({"loss": 1}, LABELS)),

@@ -392,7 +392,7 @@ def states(tokens: int, vocabulary: int = 3) -> HiddenStates:
         (
             lambda: vocabulary_loss(states(1), torch.tensor([3]), LINKS[0]),
             ValueError,
-            "labels must be from 0 to 2",
+            "labels must be indices from 0 to 2",
         ),
         (
             lambda: vocabulary_loss(states(0), torch.ones(0).long(), LINKS[0]),
