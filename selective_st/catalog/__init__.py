@@ -589,12 +589,13 @@ def register_loss(
         raise ValueError(
             f"{owner}: {model_type} has a loss {name} already. Rename yours, or pass exist_ok=True to replace it."
         )
-    if not formats or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in formats):
+    pairs = formats if isinstance(formats, (list, tuple)) else ()
+    if not pairs or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise ValueError(
             f"{owner}: formats must hold at least one pair of a shape and a kind of labels, got {formats!r}. Write "
             'formats=[("pair", "similarity")].'
         )
-    places = {_ROWS.index(_row(owner, model_type, *pair)) for pair in formats}
+    places = {_ROWS.index(_row(owner, model_type, *pair)) for pair in pairs}
     origin = module.partition(".")[0]
     entry = LossEntry(name=name, model_type=model_type, module=module, why=why, origin=origin, **traits)
     _remove(name, model_type)
