@@ -17,8 +17,9 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from selective_st.errors import first_line
 from selective_st.links import Link
-from selective_st.output import State
+from selective_st.output import OutputError, State, save_elsewhere
 
 Key = tuple[str, float, int]
 
@@ -117,12 +118,26 @@ class KeptRuns(dict[Key, Run]):
         return self._folder(run) / "model"
 
     def add(self, run: Run, model: SentenceTransformer | None) -> None:
-        """Keep a run, with its model if that is to be kept too; without its file, written last, it is not there."""
+        """Keep a run, with its model if that is to be kept too; without its file, written last, it is not there.
+
+        Raises:
+            OutputError: If a model could not be saved there; the message names where it is instead.
+        """
         self.forget(run)
-        self._folder(run).mkdir()
-        if model is not None:
-            model.save_pretrained(str(self.model(run)))
-        (self._folder(run) / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
+        try:
+            self._folder(run).mkdir()
+            if model is not None:
+                model.save_pretrained(str(self.model(run)))
+            (self._folder(run) / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
+        except Exception as error:  # each writer of weights has errors of its own for a full disk
+            elsewhere = None if model is None else save_elsewhere(model.save_pretrained)
+            if elsewhere is None:
+                raise
+            raise OutputError(
+                f"The model just trained could not be saved in its place ({first_line(error)}). It is kept in "
+                f"{elsewhere}: move it to where it can stay. With more room the same command goes on after "
+                f"{len(self)} of {self._asked} runs."
+            ) from error
         self[run.key] = run
         self._say()
 

@@ -15,6 +15,7 @@ import math
 import os
 import shlex
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from selective_st.errors import first_line
 METRICS_FILE = "metrics.json"
 _MARKER = ".selective_st.json"  # in an output folder: the command that wrote it, what that read, and the files
 _OF_NOBODY = {_MARKER, ".DS_Store", "Thumbs.db", "desktop.ini"}  # the others are left by file managers
-_PICTURES = {".png", ".svg", ".pdf"}
+_PICTURE_STARTS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-", ".html": b"<!doctype html>"}
 
 
 class OutputError(ValueError):
@@ -146,7 +147,8 @@ class Output:
         if isinstance(error, KeyboardInterrupt):
             done = f"{self.given} was already written, and is whole" if self.published else nothing
             raise KeyboardInterrupt(f"{done}.{kept}") from None
-        if "No space left" in str(error) and not self.published:  # writers of weights raise errors of their own for it
+        is_told = self.published or isinstance(error, OutputError)
+        if "No space left" in str(error) and not is_told:  # writers of weights raise errors of their own for it
             raise OutputError(f"{nothing}: {error}.{kept} Make room, or choose another disk.") from error
 
     def publish(self) -> None:
@@ -161,6 +163,10 @@ class Output:
                 facts = {"command": self.command, "version": __version__, "reads": self._reads}
                 facts["files"] = _digests(self._new)
                 (self._new / _MARKER).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+                for path in self._new.rglob("*"):  # on the disk, before what stands there goes
+                    if path.is_file():
+                        with path.open("rb+") as file:
+                            os.fsync(file.fileno())
                 if self.path.exists():
                     os.rename(self.path, self._earlier)
             os.replace(self.new, self.path)
@@ -329,20 +335,40 @@ def picture_metadata(path: Path, maker: str) -> dict[str, str]:
     Returns:
         The metadata for matplotlib; none for other formats.
     """
-    return {"Creator": f"selective_st {maker}"} if path.suffix.lower() in _PICTURES else {}
+    return {"Creator": f"selective_st {maker}"} if path.suffix.lower() in (".png", ".svg", ".pdf") else {}
 
 
 def is_picture_of(path: Path, maker: str) -> bool:
     """Whether a file is a picture that a function of this library has drawn.
 
     Args:
-        path: The file.
+        path: The file; its ending tells the format.
         maker: The function.
 
     Returns:
         Whether it is.
     """
-    return f"selective_st {maker}".encode() in path.read_bytes()
+    start, content = _PICTURE_STARTS.get(path.suffix.lower()), path.read_bytes()
+    return start is not None and content.startswith(start) and f"selective_st {maker}".encode() in content
+
+
+def save_elsewhere(save: Callable[[str], object]) -> Path | None:
+    """Save something dear where there is room, when its own place has none.
+
+    Args:
+        save: Saves it to a folder.
+
+    Returns:
+        The folder; None if it could be saved nowhere.
+    """
+    for parent in (tempfile.gettempdir, Path.home):
+        try:
+            place = Path(tempfile.mkdtemp(prefix="selective-st-", dir=parent()))
+            save(str(place))
+        except Exception:  # as many kinds as there are writers of weights; a folder with parts of it does no harm
+            continue
+        return place
+    return None
 
 
 def write_metrics(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:

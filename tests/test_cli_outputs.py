@@ -384,7 +384,7 @@ class TestInterruptedTrainings:
 
 @pytest.mark.parametrize("stage", ["first model", "second model", "metrics", "picture"])
 def test_a_disk_that_fills_while_saving_keeps_the_runs(
-    stage: str, place: Path, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
+    stage: str, place: Path, tmp_path: Path, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = SentenceTransformer.save_pretrained
     command = ("train", "data/train.csv", *QUICK, "--learning-rates", "0.1,0.2", "--output", "new")
@@ -394,10 +394,12 @@ def test_a_disk_that_fills_while_saving_keeps_the_runs(
 
     def save_half(model: Any, path: str, *arguments: Any, **settings: Any) -> None:
         save(model, path, *arguments, **settings)
-        if stage == "first model" or len(trained_runs) == 2:
+        if "elsewhere" not in path and (stage == "first model" or len(trained_runs) == 2):
             raise Exception('IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })')
 
+    (tmp_path / "elsewhere").mkdir()
     with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
         if stage.endswith("model"):
             patch.setattr(SentenceTransformer, "save_pretrained", save_half)
         elif stage == "metrics":
@@ -407,11 +409,15 @@ def test_a_disk_that_fills_while_saving_keeps_the_runs(
         found = in_one_line(run(*command))
     assert not (place / "new").exists()
     done = {"first model": 0, "second model": 1}.get(stage, 2)
-    assert "nothing was written to new: " in found
     assert "No space left on device" in found
-    assert ("runs" in found) == (done > 0)
-    if done:
-        assert f"{done} of 2 runs {'is' if done == 1 else 'are'} kept in .new.selective_st; the same command" in found
+    if stage.endswith("model"):
+        (kept,) = (tmp_path / "elsewhere").glob("selective-st-*")
+        assert f"It is kept in {kept}: move it" in found
+        assert f"the same command goes on after {done} of 2 runs." in found
+        SentenceTransformer(str(kept), device="cpu").encode(["a text"])
+    else:
+        assert "nothing was written to new: " in found
+        assert "2 of 2 runs are kept in .new.selective_st; the same command" in found
     trained_runs.clear()
     # With room again the same command goes on.
     assert run(*command).exit_code == 0

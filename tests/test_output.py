@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from selective_st.output import Output, OutputError, is_picture_of, picture_metadata
+from selective_st.output import Output, OutputError, is_picture_of, picture_metadata, save_elsewhere
 
 MARKER = ".selective_st.json"
 
@@ -373,9 +373,10 @@ class TestAFile:
         figure.savefig(other, metadata=picture_metadata(other, "plot_frontier"))
         assert [is_picture_of(path, "plot_links") for path in (mine, theirs, other)] == [True, False, False]
         data = tmp_path / f"pairs{ending}"
-        for text in ("", "sentence1,sentence2,score\n"):
+        for text in ("", "selective_st plot_links,b,0.5\n", "sentence1,sentence2,score\n"):
             data.write_text(text)
             assert not is_picture_of(data, "plot_links")
+        assert not is_picture_of(mine.rename(tmp_path / "mine.csv"), "plot_links")
 
     def test_replaces_only_what_it_recognises(self, tmp_path: Path) -> None:
         target = tmp_path / "deep" / "x.svg"
@@ -640,6 +641,20 @@ class TestADiskThatFills:
         assert content(earlier) == {**OLD, "notes.txt": b"mine"}
         assert (earlier.with_name("model-2") / "weights").read_text() == "dear"
         assert names(earlier.parent) == ["model", "model-2"]
+
+
+def test_what_is_dear_is_saved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = save_elsewhere(lambda folder: Path(folder, "weights").write_text("dear"))
+    assert found is not None
+    assert found.parent == tmp_path
+    assert (found / "weights").read_text() == "dear"
+
+    def fail(folder: str) -> None:
+        raise OSError("No space left on device")
+
+    assert save_elsewhere(fail) is None
 
 
 class TestState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -26,7 +27,13 @@ def argument() -> Any:
 
 
 def option(
-    default: Any, *names: str, help: str = "", parse: Callable[[str, str], Any] | None = None, **more: Any
+    default: Any,
+    *names: str,
+    help: str = "",
+    parse: Callable[[str, str], Any] | None = None,
+    min: float = -math.inf,
+    max: float = math.inf,
+    **more: Any,
 ) -> Any:
     """A field that is an option of the command.
 
@@ -35,13 +42,15 @@ def option(
         *names: Its names, if they are not that of the field.
         help: What it is for, where the docstring does not say it.
         parse: What makes its value of its name and its text; then `typer` sees a text.
+        min: The least number that it may be.
+        max: The largest.
         **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    told = typer.Option(*names, help=help, **more)
-    return field(default=default, metadata={"typer": told, "parse": parse, "names": names})
+    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names, "range": (min, max)}
+    return field(default=default, metadata=metadata)
 
 
 def _said(options: type) -> dict[str, str]:
@@ -69,10 +78,7 @@ def command(options: type[Options], *first: str) -> Callable[[Callable[[Options]
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:
             with mistakes_in_words():
-                for each in ordered:
-                    parse, value = each.metadata.get("parse"), given[each.name]
-                    given[each.name] = parse(_name(each), value) if parse and value is not None else value
-                run(options(**given))
+                run(options(**{each.name: _value(each, given[each.name]) for each in ordered}))
 
         hints = get_type_hints(options)
         paragraphs = inspect.cleandoc(run.__doc__ or "").split("\n\n")
@@ -94,6 +100,15 @@ def _parameter(of: Field[Any], hint: Any, said: str) -> inspect.Parameter:
     return inspect.Parameter(
         of.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, of.metadata["typer"]]
     )
+
+
+def _value(of: Field[Any], given: Any) -> Any:
+    least, most = of.metadata.get("range", (-math.inf, math.inf))
+    if isinstance(given, int) and not least <= given <= most:
+        allowed = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise typer.BadParameter(f"{_name(of)} must be {allowed}, got {given}.")
+    parse = of.metadata.get("parse")
+    return parse(_name(of), given) if parse and given is not None else given
 
 
 def _name(of: Field[Any]) -> str:
