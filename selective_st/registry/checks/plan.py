@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class State:
     Attributes:
         table: The data.
         rows: The sampled rows.
+        columns: Those of their columns that are left; of wide tables all others are taken out at once.
         numbers: Those of the rows in the dataset, as long as they are known.
         left_out: The numbers of rows of the dataset that are gone.
         is_known: Whether the rows are those that the lines leave.
@@ -47,11 +49,17 @@ class State:
 
     table: Table
     rows: Any
+    columns: tuple[str, ...]
     numbers: Integers | None
     left_out: Integers = field(default_factory=_NO_ROWS.copy)
     is_known: bool = True
     done: tuple[Part, ...] = ()
     loss: LossEntry | None = None
+
+    @cached_property
+    def data(self) -> Any:
+        """The sampled rows with the columns that are left."""
+        return self.rows if len(self.columns) == len(self.rows.column_names) else self.rows.select_columns(self.columns)
 
     def has_decided(self, what: str | None) -> bool:
         """Whether a line has decided the loss, the model, or how a label is converted."""
@@ -65,7 +73,7 @@ class State:
         if not self.is_known or self.numbers is None:
             return replace(self, left_out=left_out, is_known=False)
         kept = np.flatnonzero(~np.isin(self.numbers, left_out))
-        return replace(self, left_out=left_out, rows=self.rows.select(kept), numbers=self.numbers[kept])
+        return replace(self, left_out=left_out, rows=self.data.select(kept), numbers=self.numbers[kept])
 
     def after(self, step: Step) -> State | None:
         """What a step makes of it; None where it cannot be done."""
@@ -73,14 +81,18 @@ class State:
             return replace(self, is_known=self.is_known and step.call == "cast")
         if not self.is_known:
             return self if step.call in _ON_STREAMS else None  # of the others, what cannot be tried is not printed
+        if step.call == "remove_columns":
+            gone = set(_named(step))
+            left = tuple(name for name in self.columns if name not in gone)
+            return replace(self, columns=left) if left else None
         try:
             with _no_progress():
-                rows = step.apply(self.rows)
+                rows = step.apply(self.data)
         except Exception:  # whatever it is, what raises is not printed
             return None
         numbers = self.numbers if len(rows) == len(self.rows) else None
         is_some = rows.column_names and len(rows) > (1 if len(self.rows) > 1 else 0)
-        return replace(self, rows=rows, numbers=numbers) if is_some else None
+        return replace(self, rows=rows, columns=tuple(rows.column_names), numbers=numbers) if is_some else None
 
 
 class Plan:
@@ -97,7 +109,8 @@ class Plan:
         self._contexts = list(contexts)
         self._table = table = contexts[0].table
         self._findings: dict[tuple[str, str | None], Finding] = {}
-        self._state = State(table, table.sample(), np.asarray(table.sampled))
+        rows = table.sample()
+        self._state = State(table, rows, tuple(rows.column_names), np.asarray(table.sampled))
 
     def run(self) -> list[Finding]:
         """Look, and look again at what is left."""
@@ -153,7 +166,7 @@ class Plan:
         renews = state.has_decided("loss") and state.loss in (None, *(context.entry for context in self._contexts))
         if renews or not state.is_known:
             return False  # of the settings of the same loss made anew nothing is known here
-        table = replace(tables(state.rows)[0], name=self._table.name)
+        table = replace(tables(state.data)[0], name=self._table.name)
         known: dict[str, Any] = {"table": table, "format": format_of(table)}
         if state.loss is not None:
             known |= {"entry": state.loss, "is_known": True, "loss": None, "wrappers": ()}
@@ -200,12 +213,12 @@ class Plan:
             is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
             is_known = state.is_known and "{dataset} = " not in part
             return None if is_of_several and _decision(part) == "loss" else (replace(state, is_known=is_known), part)
-        columns: list[str] = state.rows.column_names
+        columns = set(state.columns)
         names = [name for name in _named(part) if part.call != "select_columns" or name in columns]
-        if not {*names} <= {*columns}:
+        if not {*names} <= columns:
             return None
         if part.call in ("select_columns", "remove_columns"):
-            gone = [name for name in columns if (name in names) == (part.call == "remove_columns")]
+            gone = [name for name in state.columns if (name in names) == (part.call == "remove_columns")]
             if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
                 return None
             leaves_out = f"leaves out {', '.join(map(repr, gone))}" if gone else ""
