@@ -554,7 +554,7 @@ class TestPlot:
     [
         (("evaluate", "pairs.csv", "model"), "model is a folder; give a file"),
         (("evaluate", "pairs.csv", "model"), "It holds a model: the model comes before the data, or after --model."),
-        (("score", "pairs.csv", "model", "--output", "o.csv"), "model is no file. The model comes before the file."),
+        (("score", "pairs.csv", "model", "--output", "o.csv"), "model is a folder; give a file"),
         (("evaluate", "pairs.csv", "pairs.csv"), "pairs.csv is a file, but a model is a folder, or a name on the hub."),
         (("score", "model", "pairs.csv", "--names", "s,m", "--output", "o.csv", "--threshold", "85"), "at most 1"),
         (("train", "pairs.csv", "--model", "classifier"), "--model classifier is a CrossEncoder, but this command"),

@@ -45,7 +45,8 @@ def exported_losses() -> set[type[nn.Module]]:
     names = [
         f"selective_st.{found.name}.losses" for found in pkgutil.iter_modules(selective_st.__path__) if found.ispkg
     ]
-    names = [name for name in names if importlib.util.find_spec(name) is not None]
+    specs = {name: importlib.util.find_spec(name) for name in names}
+    names = [name for name, spec in specs.items() if spec is not None and spec.submodule_search_locations]
     assert len(names) >= 3
     packages = [importlib.import_module(name) for name in ("selective_st.losses", *names)]
     exported = [getattr(package, name) for package in packages for name in package.__all__]

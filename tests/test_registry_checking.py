@@ -637,7 +637,7 @@ def test_labels_that_could_be_margins_or_scores_need_targets(static_model: Sente
     margins = {**data, "scores": [pair[:1] for pair in TWO]}
     assert not check_dataset(margins, loss).findings
     finding = only(check_dataset(margins, told), "loss-targets")
-    with pytest.raises(ValueError, match="takes 2 labels a row"):
+    with pytest.raises(ValueError, match=r"must be scores of shape \(4, 2\)"):
         told(*collated(static_model, margins))
     assert check_dataset(margins, mended(finding, data, model=static_model, **names)["loss"]).ok
     del data["scores"]
