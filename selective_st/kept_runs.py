@@ -120,6 +120,10 @@ class KeptRuns(dict[Key, Run]):
     def add(self, run: Run, model: SentenceTransformer | None) -> None:
         """Keep a run, with its model if that is to be kept too; without its file, written last, it is not there.
 
+        Args:
+            run: The run.
+            model: Its model, if that is to be kept too.
+
         Raises:
             OutputError: If a model could not be saved there; the message names where it is instead.
         """
