@@ -50,15 +50,12 @@ def read_json(path: Path) -> TextTable:
         str(key): _array(f"{name}: column {str(key)!r}", values, unit, numbers) for key, values in columns.items()
     }
     table, named = pa.table(arrays), shape == "an object"
-    if not named:
+    if columns and not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(columns)}")
-    if named and len(numbers) == 1:
-        held = {key: value for key, [value] in columns.items()}
-        records = [key for key, value in held.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
-        if records or all(isinstance(value, (list, dict)) for value in held.values()):
-            program = shlex.quote(f".[{json.dumps(records[0])}][]") if records else "PROGRAM"
-            mend = f"jq -c {program} {shlex.quote(name)} > rows.jsonl"
-            notes.append(f"{name} is one object, a single row; if that holds the rows: {mend}")
+    if len(numbers) == 1 and (program := _unwrapping({key: value for key, [value] in columns.items()}, named)):
+        mend = f"jq -c {shlex.quote(program)} {shlex.quote(name)} > rows.jsonl"
+        what = "object" if named else "array"
+        notes.append(f"{name} is one {what}, a single row; if that holds the rows: {mend}")
     if list(columns) == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, columns["set"], numbers)
         notes.append(note)
@@ -112,6 +109,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError(f"a key comes twice in the object with {', '.join(map(repr, found)):.60}")
+    if "\0" in "".join(found):  # pyarrow would end the name there
+        raise ValueError(f"a key holds a NUL character in the object with {', '.join(map(repr, found)):.60}")
     return found
 
 
@@ -174,10 +173,22 @@ def _array(label: str, values: list[Any], unit: str, numbers: Sequence[int]) -> 
 
 def _of_one_kind(values: list[Any]) -> pa.Array:
     """An array; truth values among decimals, which pyarrow takes for numbers, are refused too."""
-    items = itertools.chain.from_iterable(value if isinstance(value, list) else (value,) for value in values)
-    if {float, bool} <= {*map(type, items)}:
-        raise pa.ArrowInvalid("truth values and numbers")
+    _check_truth_values(values)
     return pa.array(values)
+
+
+def _check_truth_values(values: list[Any]) -> None:
+    kinds = {*map(type, values)}
+    if {float, bool} <= kinds:
+        raise pa.ArrowInvalid("truth values and numbers")
+    if list in kinds:
+        _check_truth_values([item for value in values if isinstance(value, list) for item in value])
+    if dict in kinds:
+        parts: dict[str, list[Any]] = {}
+        for key, item in (pair for value in values if isinstance(value, dict) for pair in value.items()):
+            parts.setdefault(key, []).append(item)
+        for part in parts.values():
+            _check_truth_values(part)
 
 
 def _fits(values: list[Any]) -> bool:
@@ -186,6 +197,20 @@ def _fits(values: list[Any]) -> bool:
     except _CANNOT_HOLD:
         return False
     return True
+
+
+def _unwrapping(row: dict[Any, Any], named: bool) -> str:
+    """What makes rows of a single one that may hold several, for jq; empty where it holds none."""
+    values = [*row.values()]
+    if not named:
+        return ".[] | {text: .}" if all(isinstance(value, str) for value in values) else ""
+    records = [key for key, value in row.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
+    if records:
+        return f".[{json.dumps(records[0])}][]"
+    if not all(isinstance(value, (list, dict)) for value in values):
+        return ""
+    are_columns = all(isinstance(value, list) or all(map(str.isdecimal, value)) for value in values)
+    return "(.[keys[0]] | keys_unsorted[]) as $row | map_values(.[$row])" if are_columns else ".[]"
 
 
 def _pairs_of_sets(

@@ -122,7 +122,8 @@ def _not_text(path: Path) -> DataError:
 def _fault(file: BinaryIO) -> tuple[str, str]:
     """What keeps a file from being UTF-8 text, with what to do; and the command for that."""
     start = file.read(_START)
-    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+    marks = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
+    encoding = next((name for name, mark in marks.items() if start.startswith(mark)), "")
     if start.count(0) > len(start) / 4:
         encoding = encoding or ("utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le")
     if encoding:

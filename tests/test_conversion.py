@@ -146,6 +146,15 @@ class TestLabels:
         with pytest.raises(DataError, match=r'holds objects.*flatten_cells\(dataset, "label", "v"\)'):
             convert(pairs([{"v": 1.0}, {"v": 0.0}]), "label")
 
+    def test_datasets_that_adds_columns_without_a_type(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As the oldest that is allowed does."""
+        add = Dataset.add_column
+        monkeypatch.setattr(Dataset, "add_column", lambda data, name, column, new_fingerprint: add(data, name, column))
+        labels = Dataset.from_dict({"label": [None, "1"], "a": ["x", "y"]}).shuffle(seed=1)
+        converted = labels_to_float(labels, "label")
+        assert converted.features["label"] == Value("float64")
+        assert converted[:] == {**labels[:], "label": [{"1": 1.0, None: None}[text] for text in labels["label"]]}
+
     def test_numbers_beyond_integers(self) -> None:
         with pytest.raises(OverflowError):
             labels_to_int(pairs([1e308, 1.0]), "label")

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from sentence_transformers import SentenceTransformer
@@ -771,6 +772,15 @@ def test_every_check_has_a_trap_here() -> None:
     source = inspect.getsource(sys.modules[__name__]) + inspect.getsource(test_checks_mends)
     assert not [code for code in CHECKS if f'"{code}"' not in source]
     assert "no-such-code" not in CHECKS
+
+
+def test_a_scan_puts_no_texts_together_that_are_longer_than_arrow_holds() -> None:
+    part = pa.array([f"{row}{'x' * 2**20}" for row in range(40)])
+    stored = pa.table({"text": pa.chunked_array([part] * 60)})
+    selected = Dataset(stored, fingerprint="long").select([2399, 0, 1303, 1303, 1304, 41])
+    [(rows, batch)] = tables(selected)[0].scan("text")
+    found = [text.rstrip("x") for text in batch["text"].to_pylist()]
+    assert dict(zip(rows.tolist(), found, strict=True)) == {0: "39", 1: "0", 2: "23", 3: "23", 4: "24", 5: "1"}
 
 
 def test_texts_are_told_apart_by_their_numbers() -> None:

@@ -85,20 +85,21 @@ def mapped(dataset: Dataset, change: Callable[[Row, int], Iterable[Row]], featur
         return {name: [row[name] for row in rows] for name in features}
 
     plain, columns = dataset.with_format(None), datasets.Features(features)
-    settings = {"remove_columns": dataset.column_names, "new_fingerprint": _fingerprint(dataset)}
+    fingerprint = str(Hasher.hash((dataset._fingerprint, __version__, _DECIDING.get())))
+    settings = {"remove_columns": dataset.column_names, "new_fingerprint": fingerprint}
     return plain.map(made_of, batched=True, with_indices=True, features=columns, **settings)
 
 
 def with_column(dataset: Dataset, column: str, values: list[Any], feature: Any) -> Dataset:
-    """The dataset with other values in a column, in its place."""
+    """The dataset with other values in a column, in its place.
+
+    `Dataset.add_column` of the oldest datasets that are allowed takes no type.
+    """
     new = "_".join([*dataset.column_names, "new"])  # which is none of them
-    made = dataset.with_format(None).add_column(new, values, new_fingerprint=_fingerprint(dataset), feature=feature)
+    added = Dataset.from_dict({new: values}, features=datasets.Features({new: feature}))
+    made = datasets.concatenate_datasets([dataset.with_format(None), added], split=dataset.split, axis=1)
     made = made.remove_columns(column).rename_column(new, column).select_columns(dataset.column_names)
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    return str(Hasher.hash((dataset._fingerprint, __version__, _DECIDING.get())))
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -114,17 +114,19 @@ class Table:
         Yields:
             The numbers of a batch's rows, counted from 0 in the dataset's order, and the batch.
         """
-        # From what is stored: of a shuffled dataset rows would be read one by one, at a hundred times the cost.
+        # In the order in which rows are stored: of a shuffled dataset each would else be looked for by itself.
         stored, indices = self._dataset._data.table.select(list(columns)), self._dataset._indices
+        blocks = _blocks(len(self._dataset))
+        numbers = places = np.concatenate([np.arange(start, stop) for start, stop in blocks])
+        if indices is not None:
+            found = [indices.column(0).slice(start, stop - start).to_numpy() for start, stop in blocks]
+            places = np.concatenate(found).astype(np.int64)
+            order = np.argsort(places)
+            numbers, places = numbers[order], places[order]
         of_sample = np.asarray(self.sampled) if self.is_stream or self.has_transform else None
-        for start, stop in _blocks(len(self._dataset)):
-            for first in range(start, stop, _BATCH):
-                numbers = np.arange(first, min(first + _BATCH, stop))
-                if indices is None:
-                    batch = stored.slice(first, len(numbers))
-                else:
-                    batch = stored.take(indices.column(0).slice(first, len(numbers)).to_numpy())
-                yield numbers if of_sample is None else of_sample[numbers], batch
+        for first in range(0, len(numbers), _BATCH):
+            rows = numbers[first : first + _BATCH]
+            yield rows if of_sample is None else of_sample[rows], _rows_at(stored, places[first : first + _BATCH])
 
     def read(self) -> str:
         """What was read, for people."""
@@ -292,6 +294,21 @@ def _made(label: str, make: Callable[..., Dataset], *rows: Any, **options: Any) 
             f"{label} could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
             "values as the others."
         ) from error
+
+
+def _rows_at(stored: pa.Table, places: NDArray[np.int64]) -> pa.Table:
+    """The rows at places in rising order; a table's own `take` may put all its chunks together, beyond what fits."""
+    import pyarrow as pa
+
+    part = stored.slice(places[0], places[-1] + 1 - places[0])
+    if (np.diff(places) == 1).all():
+        return part
+    pieces, start = [], places[0]
+    for piece in part.to_batches():
+        first, last = np.searchsorted(places, (start, start + len(piece)))
+        pieces += [piece.take(pa.array(places[first:last] - start))] if first < last else []
+        start += len(piece)
+    return pa.Table.from_batches(pieces)
 
 
 def _sample(rows: int, size: int) -> list[int]:
