@@ -268,7 +268,7 @@ class Output:
         given = Path(os.path.abspath(self.given))
         for parent in given.parents:
             place = _free(parent / given.name, is_file=self.recognise is not None)
-            if self._against_place(place) is None:
+            if os.access(parent, os.W_OK) and self._against_place(place) is None:
                 return f"{self.option} {shlex.quote(self._spelled(place))}"
         return f"{self.option} {self.command}-output"
 

@@ -360,6 +360,14 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
             with pytest.raises(OutputError, match="is the folder you are in, or above it"):
                 Output(path, "train", overwrite=True)
 
+    def test_the_place_named_instead_is_where_one_may_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in tmp_path.parents)
+        with pytest.raises(OutputError, match=r"Choose another: --output train-output$"):
+            Output(Path(), "train")
+
 
 class TestAFile:
     """A single file, such as a picture, is known by what it holds."""
