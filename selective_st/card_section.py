@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -186,10 +185,12 @@ class Section:
     def _draw_curves(self, folder: Path, threshold: ScoreThreshold | None) -> str:
         """Draw the threshold curves of the first evaluator that has some; the picture's name, where that is done."""
         found = next((metrics for metrics in self.metrics if metrics.curves), None)
-        if found is None or find_spec("matplotlib") is None:
+        if found is None:
             return ""
-        from selective_st.plotting import plot_threshold_curves
-
+        try:
+            from selective_st.plotting import plot_threshold_curves
+        except ImportError:  # also where it is there, but broken
+            return ""
         plot_threshold_curves(
             found.curves,
             folder / CURVES_FILE,
@@ -318,7 +319,7 @@ def has_link(loss: nn.Module) -> bool:
 def about(losses: Losses, score_range: Range, metrics: list[Metrics], threshold: ScoreThreshold | None) -> Section:
     """A section on losses, without measurements; links are described and drawn on a range of scores."""
     # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
-    draw = all(of.gold is None for of in metrics) and find_spec("matplotlib") is not None
+    draw = all(of.gold is None for of in metrics)
     names = (f"selective_link{f'-{number}' if number > 1 else ''}.png" for number in count(1))
     parts = []
     for heading, module in losses.items():
@@ -403,9 +404,11 @@ def _lower(sentence: str) -> str:
 
 
 def _picture(link: Link, score_range: Range) -> bytes | None:
-    """The picture of a link as PNG; None for a link of one's own that cannot be drawn."""
-    from selective_st.plotting import plot_links
-
+    """The picture of a link as PNG; None without matplotlib, or for a link of one's own that cannot be drawn."""
+    try:
+        from selective_st.plotting import plot_links
+    except ImportError:
+        return None
     low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
     targets = (low + 0.2 * (high - low), low + 0.9 * (high - low))
     with tempfile.TemporaryDirectory() as folder:

@@ -121,6 +121,12 @@ class Output:
         from filelock import FileLock, Timeout  # late: `--help` needs none
 
         self._beside.mkdir(parents=True, exist_ok=True)
+        there = {entry.name for entry in self._beside.iterdir()}
+        if self._beside.is_symlink() or (there and "lock" not in there):
+            raise OutputError(
+                f"{self.option} {self.given}: {self._spelled(self._beside)} is in the way, which this library has not "
+                f"made. Move it away, or choose another: {self._another()}"
+            )
         self._lock = FileLock(self._beside / "lock")
         try:
             self._lock.acquire(timeout=0)
@@ -163,12 +169,12 @@ class Output:
                 facts = {"command": self.command, "version": __version__, "reads": self._reads}
                 facts["files"] = _digests(self._new)
                 (self._new / _MARKER).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-                for path in self._new.rglob("*"):  # on the disk, before what stands there goes
-                    if path.is_file():
-                        with path.open("rb+") as file:
-                            os.fsync(file.fileno())
-                if self.path.exists():
-                    os.rename(self.path, self._earlier)
+            for path in self._new.rglob("*"):  # on the disk, before what stands there goes
+                if path.is_file():
+                    with path.open("rb" if os.name == "posix" else "rb+") as file:  # some are not to be written to
+                        os.fsync(file.fileno())
+            if not self.recognise and self.path.exists():
+                os.rename(self.path, self._earlier)
             os.replace(self.new, self.path)
         except (OSError, OutputError) as error:
             self._put_back()
@@ -185,8 +191,8 @@ class Output:
 
     def _put_back(self) -> None:
         """Give the earlier output its name again, where the new one has not taken it; else remove it."""
-        if self._earlier.is_dir() and self._new.is_dir():
-            taken = _is_taken(self.path)  # by something else, since a process died
+        taken = _is_taken(self.path)
+        if self._earlier.is_dir() and (self._new.is_dir() or not taken):  # taken by something else since a process died
             os.rename(self._earlier, _free(self.path, is_file=False) if taken else self.path)
         shutil.rmtree(self._earlier, ignore_errors=True)
 
@@ -262,7 +268,7 @@ class Output:
         given = Path(os.path.abspath(self.given))
         for parent in given.parents:
             place = _free(parent / given.name, is_file=self.recognise is not None)
-            if self._against_place(place) is None:
+            if os.access(parent, os.W_OK) and self._against_place(place) is None:
                 return f"{self.option} {shlex.quote(self._spelled(place))}"
         return f"{self.option} {self.command}-output"
 

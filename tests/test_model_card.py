@@ -986,12 +986,22 @@ class TestThreshold:
 # --- Where something is missing ---------------------------------------------------------------------------------------
 
 
-def test_without_matplotlib(static_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", ["matplotlib", "matplotlib.figure"])  # or only a part of it: broken
+@pytest.mark.parametrize("measured", [False, True])
+def test_without_matplotlib(
+    static_model: SentenceTransformer,
+    pair_dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    measured: bool,
+) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, "selective_st.plotting", raising=False)
-    add_to_model_card(static_model, SelectivePointwiseLoss(static_model, high_scores()))
+    evaluators = [evaluator_of(pair_dataset)] if measured else []
+    add_to_model_card(static_model, SelectivePointwiseLoss(static_model, high_scores()), evaluators)
     section = section_of(saved(static_model, tmp_path))
     assert "No picture: it could not be drawn" in section
     assert "pip install selective-st[plot]" in section

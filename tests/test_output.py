@@ -360,6 +360,14 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
             with pytest.raises(OutputError, match="is the folder you are in, or above it"):
                 Output(path, "train", overwrite=True)
 
+    def test_the_place_named_instead_is_where_one_may_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in tmp_path.parents)
+        with pytest.raises(OutputError, match=r"Choose another: --output train-output$"):
+            Output(Path(), "train")
+
 
 class TestAFile:
     """A single file, such as a picture, is known by what it holds."""
@@ -489,6 +497,27 @@ class TestAfterACrash:
         assert content(earlier) == {"x": b"new"}
         assert content(earlier.with_name("model-2")) == OLD
         assert names(earlier.parent) == ["model", "model-2"]
+
+    def test_the_earlier_one_comes_back_where_the_new_one_was_moved_away(self, earlier: Path) -> None:
+        child(earlier, "rename1").communicate(timeout=60)
+        (earlier.parent / ".model.selective_st" / "new").rename(earlier.with_name("rescued"))
+        with pytest.raises(OutputError, match="exists already"), Output(earlier, "train"):
+            pass
+        assert content(earlier) == OLD
+
+    @pytest.mark.parametrize("file", ["new/work.txt", "earlier/work.txt", "train-key/work.txt", "work.txt"])
+    @pytest.mark.parametrize("linked", [False, True])
+    def test_nothing_else_is_taken_for_what_was_left_behind(self, tmp_path: Path, file: str, linked: bool) -> None:
+        beside = tmp_path / ("mine" if linked else ".model.selective_st")
+        (beside / file).parent.mkdir(parents=True, exist_ok=True)
+        (beside / file).write_text("work")
+        if linked:
+            (beside / "lock").touch()
+            (tmp_path / ".model.selective_st").symlink_to("mine")
+        before = snapshot(tmp_path)
+        with pytest.raises(OutputError, match=r"in the way.*--output \S+model-2"), Output(tmp_path / "model", "train"):
+            pass
+        assert snapshot(tmp_path) == before
 
     @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(errno.EBUSY, "busy")])
     def test_stopped_between_the_renames(self, earlier: Path, stop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
