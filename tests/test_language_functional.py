@@ -443,6 +443,8 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "labels must hold whole numbers", lambda: vocabulary_loss(Z, Y.float(), ConstantLink())),
     (TypeError, "labels must be a torch.Tensor", lambda: vocabulary_loss(Z, [1], ConstantLink())),  # type: ignore[arg-type]
     (TypeError, "ignore_index must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), ignore_index=0.5)),  # type: ignore[arg-type]
+    (TypeError, "ignore_index must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), ignore_index=True)),
+    (ValueError, "k must be an integer", lambda: top_tokens(Z, True, ConstantLink())),
     (TypeError, "must not require a gradient", lambda: vocabulary_matching_loss(Z, logits(3), ConstantLink())),
     (TypeError, "mask must be a boolean", lambda: vocabulary_matching_loss(Z, Z, ConstantLink(), mask=Y)),
     (TypeError, "temperature must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), "1")),  # type: ignore[arg-type]

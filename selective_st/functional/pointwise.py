@@ -150,7 +150,9 @@ def _pointwise(
     weight = check_weight(owner, weight, predicted.shape)
     mask = counting(check_mask(owner, mask, predicted), weight)
     predicted = fill_masked(predicted, mask, link._some_score)
-    target = fill_masked(target, mask, float(target_of_score(torch.tensor(link._some_score))))
+    if mask is not None:  # else there is nothing to work out
+        some_target = target_of_score(torch.tensor(link._some_score, device=target.device))
+        target = torch.where(mask, target, some_target.to(target.dtype))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
 
 
