@@ -369,6 +369,16 @@ def test_what_is_ignored_may_be_nan_and_gets_no_gradient_but_what_counts_shows_i
         assert loss(z).isnan()
 
 
+def test_a_teacher_that_is_nan_shows_in_the_gradient() -> None:
+    """For a Trainer keeps NaN out of the loss that it logs."""
+    z, teacher = logits(2), logits(2, seed=1).detach()
+    teacher[1, 2] = math.nan
+    loss = vocabulary_matching_loss(z, teacher, POSITIVE["exponential"])
+    (gradient,) = torch.autograd.grad(loss, z)
+    assert loss.isnan()
+    assert gradient.isnan().any(-1).tolist() == [False, True]
+
+
 def test_a_token_that_is_ruled_out_counts_for_nothing() -> None:
     y = torch.tensor([0, 1, 2])
     for name in ("constant", "sigmoid + constant", "exponential"):
