@@ -92,7 +92,7 @@ def instance_of(owner: str, name: str, value: Any, kinds: type[Any] | tuple[type
     Args:
         owner: The class or function whose argument it is, for the message.
         name: The argument's name, for the message.
-        value: What was given.
+        value: What was given. Booleans are refused where only numbers are allowed.
         kinds: What is allowed.
         mend: What to write instead, a sentence.
 
@@ -102,9 +102,10 @@ def instance_of(owner: str, name: str, value: Any, kinds: type[Any] | tuple[type
     Raises:
         TypeError: If it is of no such kind.
     """
-    if isinstance(value, kinds):
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, kinds) and (bool in kinds or int not in kinds or not isinstance(value, bool)):
         return value
-    allowed = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    allowed = " or ".join(kind.__name__ for kind in kinds)
     raise TypeError(f"{owner}: {name} must be of type {allowed}, got {_shown(value)}. {mend}")
 
 

@@ -477,6 +477,9 @@ class TestBadInput:
             ),
             (ours.SelectiveCrossEntropyLoss, {"weight": torch.zeros(4)}, ValueError, "and one above it"),
             (ours.SelectiveCrossEntropyLoss, {"ignore_index": 1.0}, TypeError, "ignore_index must be of type int"),
+            (ours.SelectiveCrossEntropyLoss, {"ignore_index": True}, TypeError, "ignore_index must be of type int"),
+            (ours.SelectiveListwiseLoss, {"mini_batch_size": True}, TypeError, "mini_batch_size must be of type int"),
+            (ours.SelectivePairwiseLoss, {"targets": "x"}, ValueError, "targets must be one of None, 'margins'"),
             (ours.SelectivePairwiseLoss, {"k": 0}, ValueError, "k must be a whole number of at least 1, got 0"),
             (ours.SelectivePairwiseLoss, {"k": 2.0}, TypeError, "k must be a whole number"),
             (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from selective_st.functional import fenchel_young_loss, matching_loss
-from selective_st.links import ConstantLink, IdentityLink, SigmoidLink, high_scores
+from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink, high_scores
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.tolerances import STEEPEST, assert_close, largest
 
@@ -91,6 +91,11 @@ class TestReduction:
         mask, values = torch.tensor([True, False]), tensor(1, math.nan)
         loss = fenchel_young_loss(tensor(0.3, 0.4), values, SigmoidLink(), mask=mask)
         assert_close(loss, fenchel_young_loss(tensor(0.3), tensor(1), SigmoidLink()))
+
+    def test_without_a_mask_no_stand_in_is_worked_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = matching_loss(P, S, SigmoidLink())
+        monkeypatch.delattr(Link, "_some_score")
+        assert torch.equal(matching_loss(P, S, SigmoidLink()), expected)
 
     def test_nothing_left_is_zero_with_a_graph(self) -> None:
         for kwargs in ({"mask": torch.zeros(4, dtype=torch.bool)}, {"weight": torch.zeros(4)}):

@@ -369,6 +369,16 @@ def test_what_is_ignored_may_be_nan_and_gets_no_gradient_but_what_counts_shows_i
         assert loss(z).isnan()
 
 
+def test_a_teacher_that_is_nan_shows_in_the_gradient() -> None:
+    """For a Trainer keeps NaN out of the loss that it logs."""
+    z, teacher = logits(2), logits(2, seed=1).detach()
+    teacher[1, 2] = math.nan
+    loss = vocabulary_matching_loss(z, teacher, POSITIVE["exponential"])
+    (gradient,) = torch.autograd.grad(loss, z)
+    assert loss.isnan()
+    assert gradient.isnan().any(-1).tolist() == [False, True]
+
+
 def test_a_token_that_is_ruled_out_counts_for_nothing() -> None:
     y = torch.tensor([0, 1, 2])
     for name in ("constant", "sigmoid + constant", "exponential"):
@@ -443,6 +453,8 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "labels must hold whole numbers", lambda: vocabulary_loss(Z, Y.float(), ConstantLink())),
     (TypeError, "labels must be a torch.Tensor", lambda: vocabulary_loss(Z, [1], ConstantLink())),  # type: ignore[arg-type]
     (TypeError, "ignore_index must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), ignore_index=0.5)),  # type: ignore[arg-type]
+    (TypeError, "ignore_index must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), ignore_index=True)),
+    (ValueError, "k must be an integer", lambda: top_tokens(Z, True, ConstantLink())),
     (TypeError, "must not require a gradient", lambda: vocabulary_matching_loss(Z, logits(3), ConstantLink())),
     (TypeError, "mask must be a boolean", lambda: vocabulary_matching_loss(Z, Z, ConstantLink(), mask=Y)),
     (TypeError, "temperature must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), "1")),  # type: ignore[arg-type]

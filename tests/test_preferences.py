@@ -601,5 +601,8 @@ def test_what_without_logits_refuses() -> None:
     mend = r"give the model that is trained, got none\. Write without_logits\(model\)"
     with pytest.raises(ValueError, match=mend), without_logits():
         pass
-    with without_logits(model), pytest.raises(TypeError, match=r"no logits here.*text is generated after the block"):
+    with (
+        without_logits(model),
+        pytest.raises(TypeError, match=r"no logits here.*after the block `with without_logits\(model\)"),
+    ):
         model.generate(torch.ones(1, 3, dtype=torch.long), max_new_tokens=1)

@@ -70,7 +70,7 @@ def potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
 
 def mean_under(q: Tensor, values: Tensor, *, keepdim: bool = False) -> Tensor:
     """The sums of values weighed by q, over the last dimension: what has the weight 0 counts for nothing."""
-    return (q * torch.where(q > 0, values, 0)).sum(-1, keepdim=keepdim)
+    return (q * torch.where(q != 0, values, 0)).sum(-1, keepdim=keepdim)  # NaN counts, in the gradient too
 
 
 def precise(predicted: Tensor, target: Tensor) -> Tensor:

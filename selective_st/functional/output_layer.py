@@ -95,7 +95,7 @@ def _no_logits(self: HiddenStates, *_: Any) -> Any:
     raise TypeError(
         "HiddenStates: there are no logits here, and the model (or what uses it) is about to change or read them. "
         "Models that do more to their logits than their output layer does are trained with them; text is generated "
-        "after the block `with withoutlinear_logits(model):`."
+        "after the block `with without_logits(model):`."
     )
 
 

@@ -149,8 +149,10 @@ def _pointwise(
     target = check_scores(owner, name, target, like=predicted)
     weight = check_weight(owner, weight, predicted.shape)
     mask = counting(check_mask(owner, mask, predicted), weight)
-    predicted = fill_masked(predicted, mask, link._some_score)
-    target = fill_masked(target, mask, float(target_of_score(torch.tensor(link._some_score))))
+    if mask is not None:  # else nothing is worked out, which would keep a GPU waiting
+        filling = target_of_score(torch.tensor(link._some_score, device=target.device))
+        predicted = fill_masked(predicted, mask, link._some_score)
+        target = torch.where(mask, target, filling.to(target.dtype))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
 
 

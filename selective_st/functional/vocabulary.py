@@ -222,7 +222,7 @@ def top_tokens(
     softmax = _softmax_of(owner, link, temperature, center, uses_scores=True)
     _check_logits(owner, "teacher", teacher)
     vocabulary, shape = teacher.shape[-1], teacher.shape[:-1]
-    if not isinstance(k, int) or not 0 < k < vocabulary:
+    if isinstance(k, bool) or not isinstance(k, int) or not 0 < k < vocabulary:
         raise ValueError(
             f"{owner}: k must be an integer from 1 to {vocabulary - 1}, one less than the vocabulary, got {k!r}."
         )

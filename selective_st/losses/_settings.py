@@ -60,7 +60,7 @@ smoothing = partial(setting, lambda owner, _, value: functional.check_smoothing(
 
 def one_of(*allowed: Any, default: Any = MISSING) -> Any:
     """A setting that is one of some values."""
-    return setting(partial(functional.one_of, allowed=allowed), default)
+    return setting(partial(functional.one_of, allowed=(None, *allowed) if default is None else allowed), default)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,6 +131,12 @@ class LanguageModelLoss:
                 f"{self._owner}: labels must be a tensor of token ids, with {self.ignore_index} where a token does not "
                 f"count, got {got}. DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
             )
+        shape = tuple(logits.shape[:-1])
+        if labels.dim() != 2 or tuple(labels.shape) != shape:
+            raise ValueError(
+                f"{self._owner}: labels must have the shape (texts, tokens) of the logits, {shape}, got "
+                f"{tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
+            )
         if self.shift_labels:  # labels rather than logits, of which that would make a copy
             labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=self.ignore_index)
         return labels.to(logits.device)
@@ -640,10 +646,11 @@ class SelectivePreferenceLoss(LanguageModelLoss):
 
     def _log_ratios(self, log_probs: Tensor, reference: Any) -> tuple[Tensor, Tensor]:
         """Those of the chosen and of the rejected answers."""
-        if not isinstance(reference, Tensor) or reference.shape != log_probs.shape:
-            got = tuple(reference.shape) if isinstance(reference, Tensor) else type(reference).__name__
+        is_tensor = isinstance(reference, Tensor)
+        if not is_tensor or not reference.is_floating_point() or reference.shape != log_probs.shape:
+            got = f"{reference.dtype} of shape {tuple(reference.shape)}" if is_tensor else type(reference).__name__
             raise ValueError(
-                f"{self._owner}: reference must be a tensor with one log-probability a row, of shape "
+                f"{self._owner}: reference must be a tensor of floats, one log-probability a row, of shape "
                 f"{tuple(log_probs.shape)}, got {got}. Make it with of_reference."
             )
         chosen, rejected = (log_probs - reference.detach().to(log_probs)).view(-1, 2).unbind(1)
@@ -723,9 +730,8 @@ class PreferenceCollator:
 
     def __init__(self, pad_token_id: int, ignore_index: int = -100) -> None:
         mend = "A tokenizer without a padding token can pad with any other: pad_token_id=tokenizer.eos_token_id."
-        instance_of("PreferenceCollator", "pad_token_id", pad_token_id, int, mend)
-        self.pad_token_id = pad_token_id
-        self.ignore_index = ignore_index
+        self.pad_token_id = instance_of("PreferenceCollator", "pad_token_id", pad_token_id, int, mend)
+        self.ignore_index = instance_of("PreferenceCollator", "ignore_index", ignore_index, int, "Write -100.")
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """A batch of two rows for each pair.
