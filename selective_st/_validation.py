@@ -140,7 +140,7 @@ def whole_number(owner: str, name: str, value: Any, *, least: int = 0) -> int:
 def list_of(
     owner: str, name: str, value: Any, what: str, example: str, is_one: Callable[[Any], bool] | None = None
 ) -> list[Any]:
-    """Return what `value` holds as a list, or raise; a text is no list.
+    """Return what `value` holds as a list, or raise; a text is no list, nor is a set, which has no order.
 
     Args:
         owner: The class or function whose argument it is, for the message.
@@ -158,7 +158,7 @@ def list_of(
         ValueError: If it is empty, or holds something else.
     """
     try:
-        found = None if isinstance(value, (str, bytes, Mapping)) else list(value)
+        found = None if isinstance(value, (str, bytes, Mapping, set, frozenset)) else list(value)
     except TypeError:
         found = None
     if found is None:

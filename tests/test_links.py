@@ -411,6 +411,8 @@ class TestParameters:
             WeightedSumLink([1.0], [IdentityLink(), IdentityLink()])  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="links must hold links, got 'identity'"):
             WeightedSumLink([1.0], ["identity"])  # type: ignore[arg-type, list-item]
+        with pytest.raises(TypeError, match="weights must be a list of numbers"):
+            WeightedSumLink({1.0, 2.0}, [IdentityLink(), ConstantLink()])  # type: ignore[arg-type]
 
 
 class TestOwnLinks:
