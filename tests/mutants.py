@@ -225,7 +225,7 @@ MUTANTS = [
     ),
     Mutant(
         "functional/pointwise.py",
-        "target = fill_masked(target, mask, float(target_of_score(torch.tensor(link._some_score))))",
+        "target = torch.where(mask, target, filling.to(target.dtype))",
         "pass",
         POINTWISE,
     ),
