@@ -189,7 +189,9 @@ def interval_of(owner: str, name: str, value: Any) -> tuple[float, float]:
     return score_interval(owner, *ends, names=(f"{name}[0]", f"{name}[1]"))
 
 
-def one_of(owner: str, name: str, value: Any, allowed: Sequence[str], mend: str = "") -> Any:
+def one_of(
+    owner: str, name: str, value: Any, allowed: Sequence[Any], mend: str = "", shown: Callable[[Any], str] = str
+) -> Any:
     """Return `value`, or raise unless it is one of a few.
 
     Args:
@@ -197,7 +199,8 @@ def one_of(owner: str, name: str, value: Any, allowed: Sequence[str], mend: str 
         name: The argument's name, for the message.
         value: What was given.
         allowed: What it may be.
-        mend: What to write instead, a sentence. Default: the first of these.
+        mend: What to write instead, a sentence. Default: the first text of these.
+        shown: How each of these is written.
 
     Returns:
         The value.
@@ -206,8 +209,8 @@ def one_of(owner: str, name: str, value: Any, allowed: Sequence[str], mend: str 
         ValueError: If it is none of these.
     """
     if value not in tuple(allowed):
-        mend = mend or f'Write {name}="{allowed[0]}".'
-        raise ValueError(f"{owner}: {name} must be one of {', '.join(allowed)}, got {value!r}. {mend}")
+        mend = mend or f'Write {name}="{next(filter(None, allowed))}".'
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(map(shown, allowed))}, got {value!r}. {mend}")
     return value
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from selective_st import _validation
 from selective_st._autograd import look
 from selective_st._caller import wording
 from selective_st._validation import finite_number, whole_number
@@ -17,6 +18,7 @@ from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import check_tensor
 
 _ROUNDING = 1e-4
+one_of = partial(_validation.one_of, shown=repr)  # None is allowed, too
 
 
 def check_link(owner: str, link: object, name: str = "link") -> Link:
@@ -149,13 +151,6 @@ def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:
         )
 
 
-def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:
-    """Return `value` if it is among what is allowed, or raise."""
-    if value in allowed:
-        return value
-    raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-
-
 def check_smoothing(owner: str, label_smoothing: object) -> float:
     """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
     smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
@@ -164,11 +159,16 @@ def check_smoothing(owner: str, label_smoothing: object) -> float:
     return smoothing
 
 
+def calibration_weight(weight: float, link: Link) -> float:
+    """The weight of a calibration term: 0 for a link without sensitivity, whose divergence is 0."""
+    return 0.0 if isinstance(link, ConstantLink) else weight
+
+
 def check_calibration(owner: str, link: Link, weight: Any, calibration_link: Any) -> tuple[float, Link]:
-    """The weight of a calibration term, 0 for a link without sensitivity, whose divergence is 0; and its link."""
+    """The weight of a calibration term, checked, as `calibration_weight` gives it; and its link."""
     calibration_link = link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
     weight = finite_number(owner, "calibration", weight, nonnegative=True)
-    return 0.0 if isinstance(calibration_link, ConstantLink) else weight, calibration_link
+    return calibration_weight(weight, calibration_link), calibration_link
 
 
 _POSITIVE, _NONNEGATIVE = partial(finite_number, positive=True), partial(finite_number, nonnegative=True)

@@ -172,8 +172,3 @@ def fill_masked(scores: Tensor, mask: Tensor | None, filling: float) -> Tensor:
 def is_finite(scores: Tensor) -> bool:
     """Whether all scores are known to be finite: their sum is, which takes one operation to see."""
     return not in_transform() and math.isfinite(float(on_cpu(scores).detach().sum()))
-
-
-def calibration_weight(weight: float, link: Link) -> float:
-    """The weight of a calibration term: 0 for a link without sensitivity, whose divergence is 0."""
-    return 0.0 if isinstance(link, ConstantLink) else weight

@@ -20,8 +20,7 @@ from selective_st import functional
 from selective_st._ahead import on_cpu
 from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
-from selective_st.functional._checks import check_nonnegative
-from selective_st.functional._common import calibration_weight
+from selective_st.functional._checks import calibration_weight, check_nonnegative
 from selective_st.functional.listwise import LARGEST_RISE, ListMatching
 from selective_st.functional.pointwise import MeanMatching
 from selective_st.links import ConstantLink, Interval, Link

@@ -28,6 +28,7 @@ LateInteraction = Callable[..., Tensor]
 _MODULE = "sentence_transformers.multi_vector_encoder.scoring"
 # How many tokens a query has in the usual late-interaction model; MaxSim sums a cosine of each.
 QUERY_TOKENS = 32
+_SUMMED = 2.0  # a median score beyond it is no mean of cosines
 _MAXSIM, _MEAN = 0, 1  # the places of families in a kind
 
 
@@ -108,9 +109,6 @@ def with_mask(column: TokenEmbeddings) -> TokenEmbeddings:
         return column
     shape, device = column.embeddings.shape[:2], column.embeddings.device
     return TokenEmbeddings(column.embeddings, torch.ones(shape, dtype=torch.bool, device=device))
-
-
-_SUMMED = 2.0  # a median score beyond it is no mean of cosines
 
 
 @dataclass(frozen=True, kw_only=True)

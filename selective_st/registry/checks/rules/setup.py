@@ -24,6 +24,10 @@ _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
 _EXAMPLES = 3  # of conflicts are shown
 _TIE = 1e-9  # labels that differ by less are equal
+_LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
+_CHARACTERS = 10  # for each token of the maximum: as much of a text is tokenized
+_EXTRA_TOKENS = 2  # at the ends of a text
+_NO_RISE, _LITTLE_RISE = 1e-6, 0.05  # of a link between two labels: nothing, or in shares of that from 0 to 1
 _CUT_BATCHES = (
     'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
 )
@@ -274,11 +278,6 @@ def group_batch_size(c: Context) -> Bad | None:
     is_wrong = c.sampler == "group_by_label" and mended != c.batch_size
     return bad(mend=f"args.per_device_train_batch_size = {mended}") if is_wrong else None
 
-
-_LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
-_CHARACTERS = 10  # for each token of the maximum: as much of a text is tokenized
-_EXTRA_TOKENS = 2  # at the ends of a text
-_NO_RISE, _LITTLE_RISE = 1e-6, 0.05  # of a link between two labels: nothing, or in shares of that from 0 to 1
 
 # --- Long texts -------------------------------------------------------------------------------------------------------
 
