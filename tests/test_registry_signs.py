@@ -151,6 +151,14 @@ def test_a_choice_is_made_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert [step.call for step in chosen.steps] == ["pairs_to_lists"]
 
 
+def test_a_choice_is_made_of_suggestions() -> None:
+    data = _pairs("label", 1, 0)
+    with pytest.raises(TypeError, match=r"(?s)first_choice: found must be .*Write found=suggest_losses\(dataset\)"):
+        first_choice(data, data)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"--focus must be high.*got 'hihg'"):
+        suggest_losses(data, focus="hihg")
+
+
 def test_what_is_said_of_a_choice_is_a_sentence_for_every_loss() -> None:
     """`--loss auto: NAME, as ...`: what a loss is good for begins with a verb or a noun, and both must fit."""
     texts, seen = _format({"text": ["one text", "another one"]}), 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from selective_st import catalog
+from selective_st._validation import instance_of
 from selective_st.catalog import MODEL_TYPES, TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.errors import DataError
 from selective_st.registry.code import call_of
@@ -154,6 +155,7 @@ def first_choice(found: Suggestions, dataset: Any) -> tuple[Suggestion, str]:
         The loss, with the steps that lay the data out for it, and why it is chosen.
 
     Raises:
+        TypeError: If `found` holds no suggestions.
         DataError: If it is not clear what the data mean, or no loss suits them.
 
     Example:
@@ -162,6 +164,7 @@ def first_choice(found: Suggestions, dataset: Any) -> tuple[Suggestion, str]:
         >>> chosen.loss, [step.call for step in chosen.steps], why
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
+    instance_of("first_choice", "found", found, Suggestions, "Write found=suggest_losses(dataset).")
     if found.choice:
         return found.choice
     form = found.format
