@@ -61,11 +61,8 @@ def batch(loss: nn.Module, columns: int, labels: Tensor | None) -> Callable[[], 
     return lambda: loss(features, labels).backward()
 
 
-def main() -> None:
-    """Print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--names", action="store_true", help="print which functions")
-    arguments = parser.parse_args()
+def cases() -> dict[str, Callable[[], Any]]:
+    """What is counted, by its name."""
     torch.manual_seed(0)
     model: Any = Echo()
     pairs = Dataset.from_dict(
@@ -75,13 +72,20 @@ def main() -> None:
             "score": [row % 51 / 50 for row in range(200)],
         }
     )
-    work: dict[str, Callable[[], Any]] = {
+    return {
         "SelectivePointwiseLoss": batch(losses.SelectivePointwiseLoss(model), 2, torch.rand(ROWS)),
         "SelectiveListwiseLoss": batch(losses.SelectiveListwiseLoss(model), 5, torch.rand(ROWS, 4)),
         "SelectiveMultipleNegativesRankingLoss": batch(losses.SelectiveMultipleNegativesRankingLoss(model), 2, None),
         "suggest_losses": lambda: suggest_losses(pairs),
     }
-    for name, one in work.items():
+
+
+def main() -> None:
+    """Print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--names", action="store_true", help="print which functions")
+    arguments = parser.parse_args()
+    for name, one in cases().items():
         found = calls(one)
         print(f"{name}: {sum(found.values())}")
         if arguments.names:

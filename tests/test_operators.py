@@ -15,6 +15,7 @@ from tests.random_inputs import generator
 from tests.tolerances import DTYPES, STEEPEST, assert_close, assert_same_step
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import calls
 import operators
 
 CASES = operators.cases()
@@ -28,6 +29,20 @@ BOUNDS: dict[str, int | str] = {
     "order, weighed": "CoSENTLoss",
     "in-batch": "MultipleNegativesRankingLoss",
 }
+
+
+# How many functions of ours a batch may call, and a suggestion for 200 pairs.
+CALLS = {
+    "SelectivePointwiseLoss": 15,
+    "SelectiveListwiseLoss": 30,
+    "SelectiveMultipleNegativesRankingLoss": 30,
+    "suggest_losses": 1_000,
+}
+
+
+@pytest.mark.parametrize("name", list(CALLS))
+def test_few_functions_of_ours_are_called(name: str) -> None:
+    assert 0 < calls.calls(calls.cases()[name]).total() <= CALLS[name]
 
 
 @pytest.mark.parametrize("name", list(BOUNDS))

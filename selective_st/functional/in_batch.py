@@ -263,14 +263,17 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 def _documents(owner: str, queries: Any, columns: list[Any]) -> tuple[int, bool]:
     """How many documents there are, and whether all is dense, of one dtype; an error where it does not fit together."""
-    are_alike, wrong = True, ""
+    are_alike, wrong, counts, dimensions = True, "", [], set()
     for place, value in enumerate((queries, *columns)):
-        value = check_embeddings(owner, "documents" if place else "queries", value)
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() != 2:
+            check_embeddings(owner, "documents" if place else "queries", value)  # which tells what it is
         are_alike &= value.dtype == queries.dtype and value.dtype.itemsize >= 4 and value.layout == torch.strided
-    (count, dimension), total = queries.shape, sum(map(len, columns))
-    if any(column.shape[1] != dimension for column in columns):
-        wrong = f"have the dim of queries, {dimension}"
-    elif len(columns) > 1 and any(len(column) != count for column in columns):
+        counts.append(len(value))
+        dimensions.add(value.shape[1])
+    count, total = counts[0], sum(counts[1:])
+    if len(dimensions) > 1:
+        wrong = f"have the dim of queries, {queries.shape[1]}"
+    elif len(columns) > 1 and len({*counts}) > 1:
         wrong = f"have a row for each of the {count} queries in each column"
     elif total < count or not columns or (count and total % count):
         wrong = f"hold one positive for each of the {count} queries, then as many hard negatives for each"
@@ -314,8 +317,9 @@ def _batch(
     owner, device = setting.owner, like.device
     columns, begin, end, shares = documents // count if count else 1, 0, count, None
     if rows is not None:
-        is_pair = isinstance(rows, Sequence) and len(rows) == 2 and all(isinstance(end, int) for end in rows)
-        if not is_pair or not 0 <= rows[0] <= rows[1] <= count:
+        is_pair = isinstance(rows, Sequence) and len(rows) == 2
+        are_numbers = is_pair and isinstance(rows[0], int) and isinstance(rows[1], int)
+        if not are_numbers or not 0 <= rows[0] <= rows[1] <= count:
             raise ValueError(f"{owner}: rows must be (begin, end) within the {count} queries, got {rows!r}.")
         begin, end = rows
     if document_ids is not None:

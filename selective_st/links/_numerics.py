@@ -216,7 +216,15 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
         The two.
     """
     if x.numel() <= _FEW_FOR_LAUNCHES.get(x.device.type, 0):
-        return _side_by_side(top, x, log_factor, rate)
+        # Difference and divergence in one tensor. P(1, x) is 1 - e^-x.
+        both, like = (2, *[1] * x.dim()), (x.dtype, x.device)
+        logs = _constants((log_factor / 2, (log_factor - math.log(abs(rate))) / 2), *like).view(both)
+        half = torch.add(logs, top, alpha=rate / 2).clamp_(max=_LARGEST_HALF).exp_()
+        parts = torch.special.gammainc(_constants((1.0, 2.0), *like).view(both), x.abs()).copysign_(x)
+        difference, divergence = parts
+        divergence.addcmul_(x.clamp(max=0), difference)
+        parts.mul_(half).mul_(half)
+        return divergence, difference
     half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
     half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
@@ -229,18 +237,6 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
     divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))
     return divergence, decay.mul_(half).mul_(half)
-
-
-def _side_by_side(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
-    """The same, difference and divergence in one tensor: few operators, where to start one is what costs."""
-    logs, orders = (log_factor / 2, (log_factor - math.log(abs(rate))) / 2), (1.0, 2.0)  # P(1, x) is 1 - e^-x
-    two_logs, two_orders = (_constants(two, x.dtype, x.device).view(2, *[1] * x.dim()) for two in (logs, orders))
-    half = torch.add(two_logs, top, alpha=rate / 2).clamp_(max=_LARGEST_HALF).exp_()
-    parts = torch.special.gammainc(two_orders, x.abs()).copysign_(x)
-    difference, divergence = parts
-    divergence.addcmul_(x.clamp(max=0), difference)
-    parts.mul_(half).mul_(half)
-    return divergence, difference
 
 
 def _softplus(x: Tensor) -> Tensor:
