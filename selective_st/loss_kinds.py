@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from selective_st.registry.choice import command_of, first_choice, format_of_pai
 from selective_st.registry.suggestion import Suggestion
 
 Layout = Callable[[GradedPairs, "By | None", int, float], Examples]
+Takes = Literal["temperature", "scale", ""]
 
 
 class PaddedLists(nn.Module):
@@ -47,47 +48,34 @@ class PaddedLists(nn.Module):
         return dict(self.loss.get_config_dict())
 
 
-@dataclass(frozen=True)
-class BuiltIn:
-    """A built-in loss to compare with, with the catalog's settings unless others are given.
-
-    Attributes:
-        name: The name of its class.
-        settings: Arguments that are not the catalog's.
-        takes: The argument that a temperature is given by: `temperature`, or `scale`, its inverse; empty if none.
-        in_lists: Whether it takes lists, all of one length.
-        note: Its settings, where these are not the catalog's.
-    """
-
-    name: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    takes: Literal["temperature", "scale", ""] = ""
-    in_lists: bool = False
-    note: str = ""
-
-    def build(self, model: SentenceTransformer, temperature: float | None = None) -> nn.Module:
-        """Make it, with a temperature that is not its own where one is given."""
-        suggestion = suggestion_for(self.name, rows_of(self.name)[0])
-        loss = suggestion.build(model, **self.settings, **_given(self.takes, temperature))
-        return PaddedLists(loss) if self.in_lists else loss
-
-
 _MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
-_TRIPLETS = {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _MARGIN}
-_EACH_ALONE = "each list at its own length"
-_BUILT_IN = (
-    BuiltIn("CosineSimilarityLoss"),
-    BuiltIn("CoSENTLoss", takes="scale"),
-    BuiltIn("AnglELoss", takes="scale"),
-    BuiltIn("TripletLoss", _TRIPLETS, note=f"TripletLoss with cosine distances and margin {_MARGIN:g}"),
-    BuiltIn("MultipleNegativesRankingLoss", takes="scale"),
-    BuiltIn("CachedMultipleNegativesRankingLoss", takes="scale"),
-    BuiltIn("DistillKLDivLoss", takes="temperature", in_lists=True, note=_EACH_ALONE),
-    BuiltIn("MarginMSELoss", in_lists=True, note=_EACH_ALONE),
-)
+# Built-in losses whose settings are not the catalog's; that take lists, all of one length; and what a temperature is given
+# by: an argument of that name, or `scale`, its inverse.
+_SETTINGS = {"TripletLoss": {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _MARGIN}}
+_IN_LISTS = ("DistillKLDivLoss", "MarginMSELoss")
+_NOTES = {"TripletLoss": f"TripletLoss with cosine distances and margin {_MARGIN:g}"}
+_NOTES |= dict.fromkeys(_IN_LISTS, "each list at its own length")
+_SCALED = ("CoSENTLoss", "AnglELoss", "MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss")
+_TAKES: dict[str, Takes] = {"DistillKLDivLoss": "temperature", **dict.fromkeys(_SCALED, "scale")}
 
 
-def _given(name: str, temperature: float | None) -> dict[str, float]:
+def built_in(name: str, model: SentenceTransformer, temperature: float | None = None) -> nn.Module:
+    """Make a built-in loss to compare with, as the catalog suggests it but for a few settings.
+
+    Args:
+        name: The name of its class.
+        model: The model.
+        temperature: A temperature that is not its own.
+
+    Returns:
+        The loss.
+    """
+    suggestion, given = suggestion_for(name, rows_of(name)[0]), _given(_TAKES.get(name, ""), temperature)
+    loss = suggestion.build(model, **_SETTINGS.get(name, {}), **given)
+    return PaddedLists(loss) if name in _IN_LISTS else loss
+
+
+def _given(name: Takes, temperature: float | None) -> dict[str, float]:
     if temperature is None or not name:
         return {}
     return {name: 1 / temperature if name == "scale" else temperature}
@@ -124,43 +112,34 @@ class LossKind(Trainable):
         return "order" if loss_entry(self.loss).order_only else "focus"
 
     @property
-    def compared(self) -> list[BuiltIn]:
-        """The built-in losses to compare with."""
-        return [each for name in self.builtins for each in _BUILT_IN if each.name == name]
-
-    @property
     def note(self) -> str:
-        """Their settings, where these are not the catalog's."""
-        return "; ".join(dict.fromkeys(each.note for each in self.compared if each.note))
+        """The settings of the built-in losses to compare with, where these are not the catalog's."""
+        return "; ".join(dict.fromkeys(_NOTES[name] for name in self.builtins if name in _NOTES))
 
     def suggestion(self, focus: Focus) -> Suggestion:
         """The loss with its settings, as it is suggested for such data."""
         return suggestion_for(self.loss, self.row, focus)
 
-    @property
-    def takes(self) -> Literal["temperature", "scale", ""]:
-        """The argument that a temperature is given by."""
-        return "scale" if self.scale else "temperature" if self.temperature else ""
-
     def build(self, model: SentenceTransformer, focus: Focus, temperature: float | None = None) -> nn.Module:
         """Make the loss, with the temperature of the catalog unless another is given."""
-        return self.suggestion(focus).build(model, **_given(self.takes, temperature))
+        takes: Takes = "scale" if self.scale else "temperature"
+        return self.suggestion(focus).build(model, **_given(takes, temperature))
 
     def contenders(
         self, focus: Focus, temperature: float | None, *, compare: bool, is_static: bool = False
     ) -> list[Contender]:
         """The losses to train, the selective one first; a comparison tries several temperatures of each."""
         own = 1 / self.static_scale if is_static and self.static_scale else self.temperature
-        losses: list[tuple[str, str, Callable[..., nn.Module]]] = [
-            (self.loss, self.takes, partial(self.build, focus=focus))
+        takes: Takes = "scale" if self.scale else "temperature" if self.temperature else ""
+        losses: list[tuple[str, Takes, Callable[..., nn.Module]]] = [
+            (self.loss, takes, partial(self.build, focus=focus)),
+            *((name, _TAKES.get(name, ""), partial(built_in, name)) for name in self.builtins if compare),
         ]
-        if compare:
-            losses += [(each.name, each.takes, each.build) for each in self.compared]
         tried = self.temperatures if compare and temperature is None else (temperature or own,)
         found = []
-        for name, takes, make in losses:
-            for at in tried if takes else (None,):
-                words = [f"{argument} {value:g}" for argument, value in _given(takes, at).items() if len(tried) > 1]
+        for name, argument, make in losses:
+            for at in tried if argument else (None,):
+                words = [f"{of} {value:g}" for of, value in _given(argument, at).items() if len(tried) > 1]
                 found.append(Contender(name, "".join(words), partial(make, temperature=at), at))
         return found
 

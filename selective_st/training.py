@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -37,10 +37,10 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from sentence_transformers.util import get_device_name
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
 from selective_st import __version__, outcome
+from selective_st._templates import say
 from selective_st._validation import list_of, whole_number
 from selective_st.card_section import UNTRAINED
 from selective_st.distillation import Taught
@@ -87,7 +87,8 @@ class Settings:
         temperature: By which score differences are divided; None for each loss's own.
         list_size: The most candidates in a list, and triplets of a text.
         positive_from: From which label a candidate counts as positive.
-        as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data.
+        as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data, as `prepare`
+            does.
         warmup: The share of the steps over which the learning rate rises.
         max_length: How many tokens of a text are read; None for as many as the model reads.
         device: `cpu`, `cuda` or `mps`; None for the fastest that there is.
@@ -131,7 +132,6 @@ class Task:
     evaluators: dict[str, ScoreRegionEvaluator]
     focus: Focus
     make_model: Callable[[int], SentenceTransformer]
-    as_queries: bool
     notes: list[str]
     overlap: dict[str, dict[str, float]]
     claims: list[str]
@@ -150,11 +150,21 @@ class Task:
     def runs(self) -> dict[Key, int]:
         """The loss with its setting, learning rate and seed of each run, in order, and its steps on one device."""
         each = product(self.contenders, self.settings.learning_rates, range(self.settings.seeds))
-        return {(of.name, rate, seed): _steps(*self.datasets(of), self.settings) for of, rate, seed in each}
+        return {(of.name, rate, seed): self.steps(of) for of, rate, seed in each}
 
-    def datasets(self, contender: Contender) -> tuple[Examples, Dataset | None]:
-        """What it is trained on: the examples, and what a teacher has scored."""
-        return self.examples, self.taught.pairs if self.taught and contender.teacher_weight else None
+    def datasets(self, contender: Contender) -> dict[str, Dataset]:
+        """What it is trained on: the examples; with a teacher's pairs so often that both have as many steps."""
+        examples = self.examples.dataset
+        if self.taught is None or not contender.teacher_weight:
+            return {"labels": examples}
+        times = max(1, round(len(self.taught.pairs) / len(examples)))
+        return {"labels": concatenate_datasets([examples] * times), "teacher": self.taught.pairs}
+
+    def steps(self, contender: Contender) -> int:
+        """How many steps a run makes, on one device."""
+        rounded = math.ceil if self.examples.fewest_texts is None else math.floor
+        rows = map(len, self.datasets(contender).values())
+        return self.settings.epochs * sum(rounded(count / self.settings.batch_size) for count in rows)
 
     @property
     def temperatures(self) -> list[float]:
@@ -191,9 +201,7 @@ def model_maker(settings: Settings, train: GradedPairs) -> Callable[[int], Sente
     """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(settings.device or "", True):
-        raise ValueError(
-            f"--device {settings.device}: torch {torch.__version__} finds none. Leave --device out, or use cpu."
-        )
+        raise ValueError(say("no_device", device=settings.device, version=torch.__version__))
     if settings.model == STATIC:
         tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
     else:
@@ -227,18 +235,12 @@ def _pretrained(settings: Settings) -> SentenceTransformer:
     if kind not in (None, "SentenceTransformer"):
         raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
     if model.similarity_fn_name != "cosine":
-        raise ValueError(
-            f"--model {spec} compares embeddings by {model.similarity_fn_name!r}, but this command trains cosine "
-            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
-            "the folder."
-        )
+        raise ValueError(say("not_by_cosine", spec=spec, by=model.similarity_fn_name))
     if settings.max_length is not None:
         reads: Any = getattr(model[0], "config", None)
         most = getattr(reads, "max_position_embeddings", None) or math.inf
         if settings.max_length > most:
-            raise ValueError(
-                f"--max-length {settings.max_length}: {spec} reads {most} tokens at most; say that or less."
-            )
+            raise ValueError(say("reads_less", asked=settings.max_length, spec=spec, most=most))
         model.max_seq_length = settings.max_length
     return model
 
@@ -265,14 +267,11 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     make_model = model_maker(settings, train)
     if not kind.takes_static and has_static_embedding_input(make_model(0)):
-        raise ValueError(
-            f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {settings.model}) do not "
-            "allow. Give a transformer with --model, the path or hub name of a SentenceTransformer, or use --loss "
-            "in-batch, which computes the same."
-        )
+        raise ValueError(say("not_for_static", kind=kind, model=settings.model))
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
+    settings = replace(settings, as_queries=as_queries)
     held_out = {"eval": splits.eval, "test": splits.test}
     evaluators = {
         name: focus.evaluator(
@@ -290,16 +289,10 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     ranked = kind.chosen_by == "ranking"
     if all(questions.values()):
         focus = focus.with_ranking(chooses=ranked)
-        counts = " and ".join(f"{number:,} in {held_out[name].name}" for name, number in questions.items())
-        notes.append(
-            f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
-            f"at least {settings.positive_from:g}) and another candidate, {counts}"
-        )
+        counts = [f"{number:,} in {held_out[name].name}" for name, number in questions.items()]
+        notes.append(say("ranked", by=by, positive_from=settings.positive_from, counts=counts))
     elif ranked:
-        notes.append(
-            "the eval and test splits do not both have texts with a positive and another candidate, so no ranking is "
-            f"evaluated; {focus.main_metric} chooses the learning rate"
-        )
+        notes.append(say("not_ranked", metric=focus.main_metric))
     for name, pairs in held_out.items():
         focus.check_on(pairs, perfect[name], f"--{name}-data")
     found, sentences = outcome.overlaps({"train": train, **held_out})
@@ -309,14 +302,11 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     different = examples.fewest_texts
     if different is not None and settings.batch_size > (most := max(2, min(different // 2, len(examples)))):
         settings = replace(settings, batch_size=most)  # then each batch is another choice
-        notes.append(
-            f"batch size {most}: a column has only {different:,} different texts, and no text may stand twice in a "
-            "batch"
-        )
+        notes.append(say("smaller_batches", size=most, different=different))
     if taught is not None:
         taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
         notes.append(taught.note)
-    return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims, taught)
+    return Task(kind, settings, examples, evaluators, focus, make_model, notes, found, claims, taught)
 
 
 def key_of_runs(task: Task) -> str:
@@ -327,7 +317,6 @@ def key_of_runs(task: Task) -> str:
         "settings": {name: value for name, value in asdict(task.settings).items() if name not in _CHOOSE_RUNS},
         "focus": vars(task.focus) | {"link": task.focus.link.get_config_dict()},
         "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
-        "as_queries": task.as_queries,
         "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],
         "tokenizer": tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer),
         "evaluators": [
@@ -348,33 +337,28 @@ def key_of_runs(task: Task) -> str:
 
 def train_once(
     model: SentenceTransformer,
-    loss: nn.Module,
-    examples: Examples,
-    settings: Settings,
+    task: Task,
+    contender: Contender,
     learning_rate: float,
     seed: int,
     working_folder: Path,
     on_step: Callable[[], None],
-    taught: Dataset | None = None,
-    taught_loss: nn.Module | None = None,
 ) -> None:
     """Train a model in place.
 
     Args:
         model: The model.
-        loss: The loss, made for this model.
-        examples: The training data in the loss's layout.
-        settings: Epochs and batch size.
-        learning_rate: The peak learning rate, after 10 % of the steps; it then falls linearly to 0.
+        task: The data and the settings.
+        contender: The loss; with a teacher's pairs, a batch of these takes turns with one of examples.
+        learning_rate: The peak learning rate, after the warmup; it then falls linearly to 0.
         seed: The seed of the order of the rows.
         working_folder: Where the trainer may write.
         on_step: Called after each step.
-        taught: Pairs with a teacher's scores, a batch of which takes turns with one of examples, if there are any.
-        taught_loss: The loss of these.
 
     Raises:
         ValueError: If there are too few different texts to fill a batch.
     """
+    settings, examples, make = task.settings, task.examples, cast(Any, contender.make)
     no_duplicates = examples.fewest_texts is not None
     columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
     arguments = SentenceTransformerTrainingArguments(
@@ -382,7 +366,7 @@ def train_once(
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=learning_rate,
-        warmup_steps=math.ceil(settings.warmup * _steps(examples, taught, settings)),
+        warmup_steps=math.ceil(settings.warmup * task.steps(contender)),
         seed=seed,
         use_cpu="cpu" in (settings.device, get_device_name()),
         bf16=settings.bf16,
@@ -395,33 +379,20 @@ def train_once(
         disable_tqdm=True,
         **(outcome.arguments_of_roles(model, columns) if settings.as_queries else {}),
     )
-    data: Any = (examples.dataset, loss)
-    if taught is not None:
-        labelled = concatenate_datasets([examples.dataset] * _times(examples, taught))
-        data = {"labels": labelled, "teacher": taught}, {"labels": loss, "teacher": taught_loss}
+    data: Any = task.datasets(contender)
+    loss = make(model)
+    if "teacher" in data:
+        weighted = WeightedLoss(model, {"teacher": make(model)}, {"teacher": contender.teacher_weight})
+        loss = {"labels": loss, "teacher": weighted}
+    else:
+        data = data["labels"]
     counting: Any = TrainerCallback()
     counting.on_step_end = lambda *_, **__: on_step()
-    trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[counting]
-    )
+    trainer = SentenceTransformerTrainer(model, arguments, data, loss=loss, callbacks=[counting])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise ValueError(
-            f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-            "twice: too many share a text. Lower --batch-size, or choose another --loss."
-        )
-
-
-def _times(examples: Examples, taught: Dataset | None) -> int:
-    """How often the examples are gone through while a teacher's pairs are once: so that both have as many steps."""
-    return max(1, round(len(taught or ()) / len(examples)))
-
-
-def _steps(examples: Examples, taught: Dataset | None, settings: Settings) -> int:
-    rounded = math.ceil if examples.fewest_texts is None else math.floor
-    rows = len(examples) * _times(examples, taught), len(taught or ())
-    return settings.epochs * sum(rounded(count / settings.batch_size) for count in rows)
+        raise ValueError(say("no_step", size=settings.batch_size, noun=examples.noun))
 
 
 # --- All runs ---------------------------------------------------------------------------------------------------------
@@ -438,7 +409,8 @@ class Report:
         untrained_scores: Its scores.
         best: For each loss the runs, by seed, of the setting and the learning rate that are best on the eval split.
         saved: The run whose model was saved.
-        link: The config of the selective loss's link.
+        trained: The loss that it was trained with.
+        link: The config of that loss's link.
     """
 
     task: Task
@@ -447,6 +419,7 @@ class Report:
     untrained_scores: list[float]
     best: dict[str, list[Run]]
     saved: Run
+    trained: Contender
     link: dict[str, Any]
 
     @cached_property
@@ -458,11 +431,6 @@ class Report:
     def others(self) -> list[str]:
         """The losses that the selective one is compared with."""
         return [loss for loss in self.best if loss != self.task.kind.loss]
-
-    @property
-    def trained(self) -> Contender:
-        """The loss that the saved model was trained with."""
-        return next(each for each in self.task.contenders if each.name == self.saved.name)
 
     @property
     def of_teacher(self) -> list[str]:
@@ -582,10 +550,8 @@ def train_and_compare(
 
     def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
         on_run(contender.name, rate, seed)
-        examples, taught = task.datasets(contender)
-        model, made = task.make_model(seed), replace(settings, as_queries=task.as_queries)
-        loss, more = _made(contender, model)
-        train_once(model, loss, examples, made, rate, seed, working_folder, on_step, taught, more)
+        model = task.make_model(seed)
+        train_once(model, task, contender, rate, seed, working_folder, on_step)
         return _measured(task, model, contender, rate, seed), model
 
     rates, seeds = settings.learning_rates, range(settings.seeds)
@@ -594,19 +560,16 @@ def train_and_compare(
     saved = max(best[kind.loss], key=goodness)
     if math.isnan(saved.eval[task.focus.main_metric]):
         kept.forget(*kept.values())
-        raise ValueError(
-            f"Training with {kind.loss} diverged with every learning rate ("
-            f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
-            "Lower --learning-rates, or the steepness of the link."
-        )
+        raise ValueError(say("diverged", loss=kind.loss, rates=[f"{rate:g}" for rate in settings.learning_rates]))
     shutil.copytree(kept.model(saved), folder, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)
     runs = [run for of in found.values() for run in of]
-    report = Report(task, runs, untrained, untrained_scores.tolist(), best, saved, {})
-    own_loss: Any = _made(report.trained, model)[0]
-    report.link = own_loss.link.get_config_dict()
-    outcome.write_card(folder, own_loss, report)
+    trained = next(each for each in task.contenders if each.name == saved.name)
+    loss = cast(Any, trained.make)(model)
+    link = loss.link.get_config_dict()
+    report = Report(task, runs, untrained, untrained_scores.tolist(), best, saved, trained, link)
+    outcome.write_card(folder, loss, report)
     return report
 
 
@@ -630,25 +593,20 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
     """
     kind, focus, settings = loss_kind("pointwise"), task.focus, task.settings
     examples = kind.layout(splits.train, splits.by, settings.list_size, settings.positive_from)
+    short = replace(
+        task, examples=examples, settings=replace(settings, epochs=max(settings.epochs // 2, 1)), taught=None
+    )
     contenders = {contender.loss: contender for contender in kind.contenders(focus, None, compare=True)}
-    short = replace(settings, epochs=max(settings.epochs // 2, 1), as_queries=task.as_queries)
     rate = sorted(settings.learning_rates)[len(settings.learning_rates) // 2]
     evaluators = [focus.evaluator(splits.train, "train"), task.evaluators["eval"]]
     found = dict[str, Any](), dict[str, Any]()
     for name, loss in (("squared", "CosineSimilarityLoss"), ("selective", kind.loss)):
         model = task.make_model(0)
-        train_once(model, _made(contenders[loss], model)[0], examples, short, rate, 0, folder / "working", lambda: None)
+        train_once(model, short, contenders[loss], rate, 0, folder / "working", lambda: None)
         for evaluator, scores in zip(evaluators, found, strict=True):
             scores[name] = evaluator.predict(model)
     both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
     return diagnose(*both, focus.edges, clusters=(splits.train.sentences1, splits.eval.sentences1))
-
-
-def _made(contender: Contender, model: SentenceTransformer) -> tuple[nn.Module, nn.Module | None]:
-    """Its loss, and the one of a teacher's scores: the same, weighted."""
-    make: Any = contender.make
-    weight = contender.teacher_weight
-    return make(model), WeightedLoss(model, {"teacher": make(model)}, {"teacher": weight}) if weight else None
 
 
 def _measured(task: Task, model: SentenceTransformer, contender: Contender, learning_rate: float, seed: int) -> Run:

@@ -59,12 +59,12 @@ def trained_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, int]
     """The runs that are trained: weights that depend on the run alone take the place of training."""
     done: list[tuple[str, float, int]] = []
 
-    def instead(model: Any, loss: Any, examples: Any, settings: Any, rate: float, seed: int, *_: Any) -> None:
-        generator = torch.Generator().manual_seed(hash((len(type(loss).__name__), rate, seed)) % 2**31)
+    def instead(model: Any, task: Any, contender: Any, rate: float, seed: int, *_: Any) -> None:
+        generator = torch.Generator().manual_seed(hash((len(contender.loss), rate, seed)) % 2**31)
         with torch.no_grad():
             for weights in model.parameters():
                 weights.add_(torch.randn(weights.shape, generator=generator) * 0.3)
-        done.append((f"{type(loss).__name__} {getattr(loss, 'scale', '')}", rate, seed))
+        done.append((contender.name, rate, seed))
 
     monkeypatch.setattr(training, "train_once", instead)
     return done

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessorList
 
 from selective_st._caller import named
-from selective_st._validation import finite_number, instance_of, one_of, whole_number
+from selective_st._validation import finite_number, instance_of, one_of
 from selective_st.functional import (
     HiddenStates,
     TopTokens,
@@ -27,15 +27,13 @@ from selective_st.functional import (
     vocabulary_loss,
     vocabulary_matching_loss,
 )
-from selective_st.functional._checks import check_smoothing
-from selective_st.functional.vocabulary import Center, check_center
+from selective_st.functional._checks import RULES
+from selective_st.functional.vocabulary import Center
 from selective_st.links import ConstantLink, Link, SigmoidLink
 from selective_st.losses._common import PAPER_CITATION, bibtex_entries
 from selective_st.losses._settings import a_link
 
 logger = logging.getLogger(__name__)
-
-_PLAIN = ConstantLink()
 
 # Where probable tokens and all others part: over the log-probabilities from here to 0 the link has the mean 1.
 _LOWEST = math.log(1e-4)
@@ -81,6 +79,17 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
 
 # Takes what else a loss finds of each of its items, by the names that it has in the log.
 Report = Callable[[dict[str, Tensor]], None]
+# How each setting is checked, by its name.
+_RULES: dict[str, Callable[[str, str, Any], Any]] = {
+    **RULES,
+    **dict.fromkeys(("link", "calibration_link"), a_link),
+    "beta": partial(finite_number, positive=True),
+    "sft": partial(finite_number, nonnegative=True),
+    "top_k": RULES["k"],
+    "log_probs": partial(one_of, allowed=("sum", "mean")),
+    "ignore_index": partial(instance_of, kinds=int, mend="Write -100."),
+    "shift_labels": partial(instance_of, kinds=bool, mend="Write True."),
+}
 _COUNT_NOTHING = (
     "All labels are {} (but for the first of a text, which is no token's next one). Leave such texts out, or keep more "
     'of each: dataset.filter(lambda row: any(label != {} for label in row["labels"][1:])).'
@@ -97,25 +106,25 @@ class LanguageModelLoss:
     """
 
     _cites: ClassVar[tuple[str, ...]] = ()  # in templates/citations.bib
+    _default_link: ClassVar[Callable[[], Link]] = probable_tokens
     link: Link | None
     ignore_index: int
     shift_labels: bool
 
     def __post_init__(self) -> None:
-        """Check what all these losses have."""
-        self._owner = owner = type(self).__name__
-        self.link = a_link(owner, "link", probable_tokens() if self.link is None else self.link)
-        for name, example in (("ignore_index", -100), ("shift_labels", True)):
-            value, kind = getattr(self, name), type(example)
-            if type(value) is not kind:
-                raise TypeError(f"{owner}: {name} must be of type {kind.__name__}, got {value!r}. Write {example}.")
+        """Check each setting by its rule; one may be None where that is its default."""
+        self._owner = type(self).__name__
+        if self.link is None:
+            self.link = type(self)._default_link()
+        for each in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            if each.name in _RULES and (value is not None or each.default is not None):
+                setattr(self, each.name, _RULES[each.name](self._owner, each.name, value))
 
     def _logits_of(self, outputs: Any) -> Any:
         """The logits among a model's outputs, or the hidden states that `without_logits` has in their place."""
-        if isinstance(outputs, Mapping):
-            logits = outputs.get("logits")
-        else:
-            logits = outputs[0] if isinstance(outputs, (tuple, list)) and outputs else None
+        is_list = isinstance(outputs, (tuple, list)) and len(outputs) > 0
+        logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[0] if is_list else None
         if not isinstance(logits, (Tensor, HiddenStates)):
             raise TypeError(
                 f"{self._owner}: outputs must be those of a language model, with logits, got {outputs!r:.60}. Give the "
@@ -258,12 +267,6 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
     shift_labels: bool = True
     center: Center = field(default="logsumexp", kw_only=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.temperature = finite_number(self._owner, "temperature", self.temperature, positive=True)
-        self.label_smoothing = check_smoothing(self._owner, self.label_smoothing)
-        check_center(self._owner, self.center)
-
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
         self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | int | float | None = None
@@ -303,8 +306,7 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         Returns:
             `log softmax(G(s) / T)`, in that shape and at least float32.
         """
-        link = cast(Link, self.link)
-        return vocabulary_log_probabilities(logits, link, self.temperature, center=self.center)
+        return vocabulary_log_probabilities(logits, cast(Link, self.link), self.temperature, center=self.center)
 
     def logits_processor(self) -> LogitsProcessorList:
         """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
@@ -402,13 +404,8 @@ class SelectiveDistillationLoss(LanguageModelLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        owner, given = self._owner, self.link if self.calibration_link is None else self.calibration_link
-        self.temperature = finite_number(owner, "temperature", self.temperature, positive=True)
-        self.calibration = finite_number(owner, "calibration", self.calibration, nonnegative=True)
-        self.calibration_link = a_link(owner, "calibration_link", given)
-        check_center(owner, self.center)
-        if self.top_k is not None:
-            whole_number(owner, "top_k", self.top_k, least=1)
+        if self.calibration_link is None:
+            self.calibration_link = self.link
 
     @named(top_tokens="of_reference")
     def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | HiddenStates | TopTokens:
@@ -563,6 +560,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
 
     reference_column: ClassVar[str] = "reference_log_probs"
     _cites = ("rafailov2023direct", "azar2023general")
+    _default_link = SigmoidLink
     link: Link | None = None
     beta: float = 0.1
     _: KW_ONLY
@@ -574,9 +572,8 @@ class SelectivePreferenceLoss(LanguageModelLoss):
     shift_labels: bool = True
 
     def __post_init__(self) -> None:
-        self.link = SigmoidLink() if self.link is None else self.link
         super().__post_init__()
-        owner, link = self._owner, self.link
+        owner, link = self._owner, cast(Link, self.link)
         if isinstance(link, ConstantLink):
             raise ValueError(
                 f"{owner}: link must have a slope somewhere: with ConstantLink() the loss of every margin is 0. Use "
@@ -593,9 +590,6 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         if not allowed.low <= target <= allowed.high:
             raise ValueError(f"{owner}: {name} must lie within {allowed} for {link!r}, got {target:g}.")
         setattr(self, name, target)
-        self.beta = finite_number(owner, "beta", self.beta, positive=True)
-        self.sft = finite_number(owner, "sft", self.sft, nonnegative=True)
-        one_of(owner, "log_probs", self.log_probs, ("sum", "mean"))
 
     def number_of_items(self, labels: Tensor) -> int:
         """How many pairs a batch has."""
@@ -626,7 +620,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
                 f"with a label that counts, got {len(labels)} rows, of which {len(empty)} have none {empty[:5]}. Make "
                 "batches with PreferenceCollator, leave empty answers out, and shorten prompts rather than answers."
             )
-        losses = vocabulary_loss(logits, labels, _PLAIN, ignore_index=self.ignore_index, reduction="none")
+        losses = vocabulary_loss(logits, labels, ConstantLink(), ignore_index=self.ignore_index, reduction="none")
         sums = -losses.sum(-1)
         return sums if self.log_probs == "sum" else sums / counts, sums / counts
 
