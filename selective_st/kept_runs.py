@@ -17,6 +17,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from selective_st._templates import say
 from selective_st.errors import first_line
 from selective_st.links import Link
 from selective_st.output import OutputError, State, save_elsewhere
@@ -137,11 +138,8 @@ class KeptRuns(dict[Key, Run]):
             elsewhere = None if model is None else save_elsewhere(model.save_pretrained)
             if elsewhere is None:
                 raise
-            raise OutputError(
-                f"The model just trained could not be saved in its place ({first_line(error)}). It is kept in "
-                f"{elsewhere}: move it to where it can stay. With more room the same command goes on after "
-                f"{len(self)} of {self._asked} runs."
-            ) from error
+            told = {"problem": first_line(error), "elsewhere": elsewhere, "done": len(self), "asked": self._asked}
+            raise OutputError(say("not_kept", **told)) from error
         self[run.key] = run
         self._say()
 

@@ -49,8 +49,8 @@ class PaddedLists(nn.Module):
 
 
 _MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
-# Built-in losses whose settings are not the catalog's; that take lists, all of one length; and what a temperature is given
-# by: an argument of that name, or `scale`, its inverse.
+# Built-in losses whose settings are not the catalog's; that take lists, all of one length; and what a temperature is
+# given by: an argument of that name, or `scale`, its inverse.
 _SETTINGS = {"TripletLoss": {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _MARGIN}}
 _IN_LISTS = ("DistillKLDivLoss", "MarginMSELoss")
 _NOTES = {"TripletLoss": f"TripletLoss with cosine distances and margin {_MARGIN:g}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from selective_st._templates import say
 from selective_st._validation import finite_number, list_of, whole_number
 
 STATIC = "static"
@@ -54,10 +55,7 @@ class DistillSettings:
             whole_number("distill", name, getattr(self, name), least=1)
         found = list_of("distill", "thresholds", self.thresholds, "numbers", "[0.85]")
         if not found or not all(-1 <= finite_number("distill", "threshold", each) <= 1 for each in found):
-            raise ValueError(
-                "distill: a threshold must be a score of the teacher within [-1, 1], as cosine similarities are; got "
-                f"{', '.join(f'{each:g}' for each in found) or 'none'}. Write --threshold 0.85 (thresholds=[0.85])."
-            )
+            raise ValueError(say("no_threshold", found=[f"{each:g}" for each in found]))
         object.__setattr__(self, "thresholds", tuple(map(float, found)))
         for rate in list_of("distill", "learning_rates", self.learning_rates, "numbers", "[0.02, 0.05]"):
             finite_number("distill", "a learning rate", rate, positive=True)

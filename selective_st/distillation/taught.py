@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
+from selective_st._templates import say
 from selective_st._validation import instance_of, whole_number
 from selective_st.distillation.teacher import Teacher, states_of
 from selective_st.distillation.texts import checked_texts
@@ -62,15 +63,9 @@ class Taught:
         """The same in the columns of the examples, or raise if the loss or the model does not take such pairs."""
         columns = examples.dataset.column_names
         if set(columns) != set(PAIR_COLUMNS):
-            raise ValueError(
-                f"--teacher scores single pairs, but --loss {loss} learns from {examples.noun}. Say --loss pointwise "
-                "or --loss order, or leave --teacher out."
-            )
+            raise ValueError(say("no_single_pairs", loss=loss, noun=examples.noun))
         if as_queries:
-            raise ValueError(
-                "--teacher scores pairs of texts of one kind, but here first texts are queries. Say --no-as-queries, "
-                "or leave --teacher out."
-            )
+            raise ValueError(say("teacher_of_queries"))
         return replace(self, pairs=self.pairs.select_columns(columns).cast(examples.dataset.features))
 
     def sentence(self, weight: float) -> str:
@@ -131,10 +126,7 @@ def taught_pairs(
     different = dict.fromkeys(map(str.strip, checked_texts(owner, texts)))
     some = [text for text in different if text and text not in known]
     if len(some) < _FEWEST:
-        raise DataError(
-            f"--texts hold {len(some)} different texts besides those of the eval and the test split: too few to draw "
-            f"pairs of. Give at least {_FEWEST}, better 10,000."
-        )
+        raise DataError(say("few_texts_for_teacher", found=len(some), least=_FEWEST))
     some = [some[number] for number in rng.permutation(len(some))[:count]]  # more would have no pair each
     asked = Teacher(teacher, some, states_of(place, teacher))
     drawn = asked.drawn(np.arange(len(some)), cuts, math.ceil(count / len(some)), rng)

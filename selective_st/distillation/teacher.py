@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
+from selective_st._templates import say
 from selective_st.distillation.settings import STATIC, DistillSettings
 from selective_st.errors import DataError, loading
 from selective_st.output import Output, State
@@ -66,10 +67,7 @@ def static_student(
     """
     tokenizer, table = token_vectors(teacher)
     if dimensions > min(table.shape):
-        raise ValueError(
-            f"distill: the teacher's token vectors have {table.shape[1]} dimensions, so the student cannot have "
-            f"{dimensions}. Write --dimensions {min(table.shape)}, or less."
-        )
+        raise ValueError(say("too_many_dimensions", has=table.shape[1], asked=dimensions, most=min(table.shape)))
     count = torch.zeros(len(table))
     for begin in range(0, len(texts), _BLOCK):
         encodings = tokenizer.encode_batch(list(texts[begin : begin + _BLOCK]), add_special_tokens=False)
@@ -88,10 +86,7 @@ def token_vectors(teacher: nn.Module) -> tuple[Tokenizer, Tensor]:
     tokenizer = getattr(own, "backend_tokenizer", own)
     tables = [part for part in teacher.modules() if isinstance(part, (nn.Embedding, nn.EmbeddingBag))]
     if not isinstance(tokenizer, Tokenizer) or not tables:
-        raise ValueError(
-            "distill: this teacher has no fast tokenizer or no token vectors to make a static student of. Give a "
-            "student of your own: --student FOLDER."
-        )
+        raise ValueError(say("no_token_vectors"))
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -121,10 +116,7 @@ def layered_student(teacher: Any, layers: int, dimensions: int, texts: Sequence[
     model: SentenceTransformer = copy.deepcopy(teacher).cpu()
     lists = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) > layers]
     if isinstance(model, CrossEncoder) or not isinstance(model[0], Transformer) or not lists:
-        raise ValueError(
-            f"distill: the teacher has no {layers} layers to keep and others to leave out. Write fewer --layers, or "
-            "leave that out for a static student."
-        )
+        raise ValueError(say("no_layers", layers=layers))
     del lists[0][layers:]
     model[0].auto_model.config.num_hidden_layers = layers
     units = torch.from_numpy(np.asarray(model.encode(list(texts[:_MAPPED]), show_progress_bar=False)))
@@ -257,11 +249,8 @@ class Teacher:
         predict = partial(cast(CrossEncoder, self.model).predict, show_progress_bar=False)
         found = self._kept(f"teacher scores to {what}", rows, predict)
         if found.ndim > 1 or np.abs(found).max() > 1 + 1e-4:
-            raise ValueError(
-                "The cross encoder's scores must be one number a pair within [-1, 1], got "
-                f"{found.shape[1] if found.ndim > 1 else 'one'}, from {found.min():g} to {found.max():g}. Give it a "
-                "sigmoid: CrossEncoder(name, activation_fn=torch.nn.Sigmoid())."
-            )
+            outputs = found.shape[1] if found.ndim > 1 else "one"
+            raise ValueError(say("no_unit_scores", outputs=outputs, low=found.min(), high=found.max()))
         return found
 
     def pool(self, rows: Numbers, rng: np.random.Generator) -> Iterator[tuple[Numbers, Numbers]]:
@@ -362,16 +351,11 @@ def check_pairs(pairs: dict[str, Pairs], thresholds: Sequence[float]) -> None:
     if np.ptp(np.concatenate([part.scores for part in pairs.values()])) < 1e-6:
         raise DataError(f"distill: the teacher gives every pair the score {test[0]:g}. Use another teacher or texts.")
     for threshold, (name, part) in itertools.product(thresholds, pairs.items()):
-        above = int((part.scores >= threshold).sum())
-        if above in (0, len(part.scores)):
-            share = ", ".join(f"{value:.3f} ({float(at):.1%})" for at, value in quantiles(test).items())
+        above, count = int((part.scores >= threshold).sum()), len(part.scores)
+        if above in (0, count):
             crossed = part.scores.max() if above else sorted(part.scores)[-_FEW:][0]
-            raise DataError(
-                f"distill: the teacher scores {'every pair' if above else 'no pair'} of the {len(part.scores):,} to "
-                f"{name} at or above the threshold {threshold:g}. Its scores of pairs of texts have the quantiles "
-                f"{share}, and reach {test.max():.3f}. Give more texts, with some that say the same, or a threshold "
-                f"that its scores cross, such as --threshold {crossed:.2f}."
-            )
+            reached: dict[str, Any] = {"quantiles": quantiles(test), "highest": test.max(), "crossed": crossed}
+            raise DataError(say("not_crossed", name=name, count=count, above=above, threshold=threshold, **reached))
 
 
 def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Pairs]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from selective_st._templates import say
 from selective_st._text_files import ending, open_lines
 from selective_st._validation import list_of
 from selective_st.data import named_columns
@@ -51,10 +52,7 @@ def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
         share = int.from_bytes(digest.digest(), "big") / 2**64
         parts["train" if share >= 2 * _HELD_OUT else "validation" if share >= _HELD_OUT else "test"].append(text)
     if min(map(len, parts.values())) < _FEWEST:
-        raise DataError(
-            f"distill: {len(found):,} texts hold {len(different):,} different ones that are not empty: too few to "
-            "train, choose and report on texts of their own. Give at least 200 different texts, better 10,000."
-        )
+        raise DataError(say("too_few_texts", texts=len(found), different=len(different)))
     return parts
 
 
@@ -85,10 +83,7 @@ def read_texts(source: str, columns: Sequence[str] | None = None) -> tuple[list[
         chosen = named_columns(table, columns, "--text-columns")
     texts = [text for name in chosen for text in table.texts(name) if isinstance(text, str)]
     if not texts:
-        raise DataError(
-            f"{table.name} has no texts in {', '.join(map(repr, chosen)) or 'any column'}; it has the columns "
-            f"{', '.join(table.dataset.column_names)}. Name those with texts: --text-columns NAME,NAME."
-        )
+        raise DataError(say("no_texts", table=table, chosen=chosen))
     return texts, [*table.notes, f"{table.name}: texts of {', '.join(map(repr, chosen))}"]
 
 

@@ -30,7 +30,7 @@ from selective_st.functional import (
 from selective_st.functional._checks import RULES
 from selective_st.functional.vocabulary import Center
 from selective_st.links import ConstantLink, Link, SigmoidLink
-from selective_st.losses._common import PAPER_CITATION, bibtex_entries
+from selective_st.losses._common import PAPER_CITATION, bibtex_entries, said
 from selective_st.losses._settings import a_link
 
 logger = logging.getLogger(__name__)
@@ -69,10 +69,7 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
     strength = finite_number(owner, "strength", strength, positive=True, largest=500)
     above = finite_number(owner, "above", above, positive=True)
     if strength <= 1 or above >= 1:
-        raise ValueError(
-            f"{owner}: strength must be above 1 and above below 1, got {strength:g} and {above:g}. Where all tokens "
-            "matter alike, use ConstantLink()."
-        )
+        raise ValueError(said("strength_and_above", owner, strength=strength, above=above))
     link = ConstantLink() + (strength - 1) * SigmoidLink(1.0, math.log(above))
     return link.normalized(_LOWEST, 0.0, of="value")
 
@@ -90,10 +87,6 @@ _RULES: dict[str, Callable[[str, str, Any], Any]] = {
     "ignore_index": partial(instance_of, kinds=int, mend="Write -100."),
     "shift_labels": partial(instance_of, kinds=bool, mend="Write True."),
 }
-_COUNT_NOTHING = (
-    "All labels are {} (but for the first of a text, which is no token's next one). Leave such texts out, or keep more "
-    'of each: dataset.filter(lambda row: any(label != {} for label in row["labels"][1:])).'
-)
 
 
 class LanguageModelLoss:
@@ -126,38 +119,29 @@ class LanguageModelLoss:
         is_list = isinstance(outputs, (tuple, list)) and len(outputs) > 0
         logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[0] if is_list else None
         if not isinstance(logits, (Tensor, HiddenStates)):
-            raise TypeError(
-                f"{self._owner}: outputs must be those of a language model, with logits, got {outputs!r:.60}. Give the "
-                "Trainer a model such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
-            )
+            raise TypeError(said("no_logits", self._owner, got=f"{outputs!r:.60}"))
         return logits
 
     def _labels_of(self, labels: object, logits: Any) -> Tensor:
         """The label of each place of the logits: of the next token, if they are to be shifted."""
         if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(
-                f"{self._owner}: labels must be a tensor of token ids, with {self.ignore_index} where a token does not "
-                f"count, got {got}. DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
-            )
+            raise TypeError(said("no_token_ids", self._owner, ignored=self.ignore_index, got=got))
         shape = tuple(logits.shape[:-1])
         if labels.dim() != 2 or tuple(labels.shape) != shape:
-            raise ValueError(
-                f"{self._owner}: labels must have the shape (texts, tokens) of the logits, {shape}, got "
-                f"{tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
-            )
+            raise ValueError(said("shape_of_tokens", self._owner, wanted=shape, got=tuple(labels.shape)))
         if self.shift_labels:  # labels rather than logits, of which that would make a copy
             labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=self.ignore_index)
         return labels.to(logits.device)
 
-    def _mean_of(self, losses: Tensor, counts: Tensor, num_items_in_batch: Any, advice: str = _COUNT_NOTHING) -> Tensor:
+    def _mean_of(self, losses: Tensor, counts: Tensor, num_items_in_batch: Any, *, tokens: bool = True) -> Tensor:
         """The sum of the losses, over how many items the whole batch has, all accumulated steps and processes together.
 
         Args:
             losses: The losses of the items that this call has, 0 where one does not count.
             counts: Which count.
             num_items_in_batch: How many there are altogether; None for those that count here.
-            advice: What to do where nothing counts. Default: what to do where no token does.
+            tokens: Whether the items are tokens; else they are pairs.
 
         Returns:
             The mean; 0 if nothing counts where no gradient is wanted, as in an evaluation.
@@ -169,7 +153,7 @@ class LanguageModelLoss:
         items = torch.as_tensor(items, device=losses.device).flatten()[0]  # for DataParallel it is given repeatedly
         if items > 0:
             return losses.sum() / items
-        problem = f"{self._owner}: nothing in the batch counts. {advice.format(*[self.ignore_index] * 2)}"
+        problem = said("nothing_counts", self._owner, ignored=self.ignore_index, tokens=tokens)
         if torch.is_grad_enabled():
             raise ValueError(problem)
         logger.warning(f"{problem} In this evaluation the batch has the loss 0.")  # no reason to end a training
@@ -186,15 +170,6 @@ class LanguageModelLoss:
         entries = bibtex_entries(resources.files("selective_st").joinpath("templates/citations.bib").read_text("utf-8"))
         cited = [entry for entry in entries if entry.partition("{")[2].partition(",")[0] in self._cites]
         return "\n".join([PAPER_CITATION, *cited])
-
-    def _no_reference(self, column: str) -> ValueError:
-        owner = self._owner
-        return ValueError(
-            f"{owner}: got no reference to compare with, which a Trainer does not hand over. Use "
-            f"ReferenceTrainer(model, args, reference_model=..., compute_loss_func={owner}(...)) from "
-            f"selective_st.transformers; a column {column} of the dataset needs it too, and is kept by "
-            "remove_unused_columns=False."
-        )
 
 
 # --- The next token ---------------------------------------------------------------------------------------------------
@@ -462,7 +437,7 @@ class SelectiveDistillationLoss(LanguageModelLoss):
         if reference is None and isinstance(outputs, Mapping):
             reference = outputs.get(self.reference_column)
         if reference is None:
-            raise self._no_reference(self.reference_column)
+            raise ValueError(said("no_reference", self._owner, loss=self._owner, column=self.reference_column))
         if isinstance(reference, Tensor):
             reference = self.of_reference((reference.to(logits.device),), labels)
         counts = self._labels_of(labels, logits) != self.ignore_index
@@ -575,15 +550,9 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         super().__post_init__()
         owner, link = self._owner, cast(Link, self.link)
         if isinstance(link, ConstantLink):
-            raise ValueError(
-                f"{owner}: link must have a slope somewhere: with ConstantLink() the loss of every margin is 0. Use "
-                "SigmoidLink(), or IdentityLink() where all margins matter alike."
-            )
+            raise ValueError(said("flat_link", owner))
         if self.target_value is not None and self.target_margin is not None:
-            raise ValueError(
-                f"{owner}: target_value and target_margin exclude each other: the margin s stands for the value h(s). "
-                "Give one of them."
-            )
+            raise ValueError(said("two_targets", owner))
         name, allowed = ("target_value", link.range) if self.target_margin is None else ("target_margin", link.domain)
         given = getattr(self, name)
         target = finite_number(owner, name, 1.0 if given is None else given)
@@ -615,11 +584,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         counts = (labels != self.ignore_index).sum(-1)
         empty = (counts == 0).nonzero().flatten().tolist()
         if len(labels) % 2 or empty:
-            raise ValueError(
-                f"{self._owner}: the rows of a batch must be pairs, a chosen answer and then the rejected one, each "
-                f"with a label that counts, got {len(labels)} rows, of which {len(empty)} have none {empty[:5]}. Make "
-                "batches with PreferenceCollator, leave empty answers out, and shorten prompts rather than answers."
-            )
+            raise ValueError(said("no_answers", self._owner, rows=len(labels), empty=empty))
         losses = vocabulary_loss(logits, labels, ConstantLink(), ignore_index=self.ignore_index, reduction="none")
         sums = -losses.sum(-1)
         return sums if self.log_probs == "sum" else sums / counts, sums / counts
@@ -643,10 +608,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         is_tensor = isinstance(reference, Tensor)
         if not is_tensor or not reference.is_floating_point() or reference.shape != log_probs.shape:
             got = f"{reference.dtype} of shape {tuple(reference.shape)}" if is_tensor else type(reference).__name__
-            raise ValueError(
-                f"{self._owner}: reference must be a tensor of floats, one log-probability a row, of shape "
-                f"{tuple(log_probs.shape)}, got {got}. Make it with of_reference."
-            )
+            raise ValueError(said("no_log_probs", self._owner, shape=tuple(log_probs.shape), got=got))
         chosen, rejected = (log_probs - reference.detach().to(log_probs)).view(-1, 2).unbind(1)
         return chosen, rejected
 
@@ -675,7 +637,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
             The sum over the pairs, divided by that number; a scalar.
         """
         if reference is None:
-            raise self._no_reference(self.reference_column)
+            raise ValueError(said("no_reference", self._owner, loss=self._owner, column=self.reference_column))
         log_probs, means = self._log_probs(outputs, labels)
         chosen, rejected = self._log_ratios(log_probs, reference)
         scores = self.beta * (chosen - rejected)
@@ -697,7 +659,7 @@ class SelectivePreferenceLoss(LanguageModelLoss):
                     **({"nll_loss": surprise.detach()} if self.sft else {}),
                 }
             )
-        return self._mean_of(losses, torch.ones_like(losses), num_items_in_batch, "Give it at least one pair.")
+        return self._mean_of(losses, torch.ones_like(losses), num_items_in_batch, tokens=False)
 
 
 class PreferenceCollator:
@@ -745,11 +707,8 @@ class PreferenceCollator:
         for number, row in enumerate(rows):
             missing = [name for name in names if row.get(name) is None]
             if missing:
-                raise ValueError(
-                    f"PreferenceCollator: every row needs {', '.join(names)}, but row {number} lacks "
-                    f"{', '.join(missing)}. Make them by dataset.map(...) for the whole dataset ({known} may be left "
-                    "out of all), and train with remove_unused_columns=False."
-                )
+                told = {"row": number, "names": names, "missing": missing, "optional": known}
+                raise ValueError(said("row_lacks", "PreferenceCollator", **told))
         texts, labels = [], []
         for row in rows:
             prompt = list(row["prompt_ids"])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from selective_st.functional import HiddenStates
+from selective_st.losses._common import said
 
 # What models do to the logits that their output layer gives, beyond it.
 _AFTER_IT = ("final_logit_softcapping", "logit_scale", "logits_scaling")
@@ -69,15 +70,9 @@ def _output_layer(model: nn.Module) -> nn.Linear:
     find = getattr(model, "get_output_embeddings", None)
     layer, name = find() if callable(find) else None, type(model).__name__
     if type(layer) is not nn.Linear:
-        raise TypeError(
-            "without_logits: models must have a torch.nn.Linear as output layer, as those of AutoModelForCausalLM "
-            f"have, got {name} with {type(layer).__name__} there. Train it with its logits."
-        )
+        raise TypeError(said("no_output_layer", "without_logits", name=name, got=type(layer).__name__))
     settings = {setting: getattr(getattr(model, "config", None), setting, None) for setting in _AFTER_IT}
     changed = [f"{setting}={value}" for setting, value in settings.items() if value not in (None, 1)]
     if changed:
-        raise ValueError(
-            f"without_logits: the output layer's logits must be the model's, but {name} changes them "
-            f"({', '.join(changed)}). Train it with its logits."
-        )
+        raise ValueError(said("changed_logits", "without_logits", name=name, changed=changed))
     return layer

@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
 from selective_st._validation import instance_of
+from selective_st.losses._common import said
 from selective_st.transformers.losses import SelectiveDistillationLoss, SelectivePreferenceLoss
 
 
@@ -64,16 +65,9 @@ class ReferenceTrainer(Trainer):
         theirs = [] if reference_model is None else reference_model.named_parameters()
         shared = [name for name, parameter in theirs if id(parameter) in trained]
         if shared:
-            raise ValueError(
-                f"{owner}: reference_model must be another model than the one to be trained and share no parameters "
-                f"with it, but shares {len(shared)}, such as {shared[0]}, and would change with it. (Adapters are put "
-                "into the model they are made for.) Use copy.deepcopy(model) before, or load it twice."
-            )
+            raise ValueError(said("shared_parameters", owner, shared=shared))
         if self.args.n_gpu > 1:
-            raise ValueError(
-                f"{owner}: several GPUs need a process each. Start the script by torchrun or accelerate launch, or "
-                "choose one GPU by CUDA_VISIBLE_DEVICES=0."
-            )
+            raise ValueError(said("gpus_in_one_process", owner))
         self._reported: dict[bool, dict[str, tuple[Tensor, int]]] = {True: {}, False: {}}
         self.reference_model = reference_model
         if reference_model is not None:
