@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -199,6 +200,31 @@ def do_runs(
         best_rate = best_of(runs, goodness)[0].learning_rate
         found[loss] = runs + [run for each in others for run in of_seeds(each, best_rate)]
     return found
+
+
+def best_runs(
+    found: dict[str, list[Run]], kept: KeptRuns, goodness: Goodness, diverged: str
+) -> tuple[dict[str, list[Run]], Run]:
+    """The best runs of each loss, and the best one of the first loss.
+
+    Args:
+        found: The runs of each loss.
+        kept: Where they are kept; none is, where all of the first loss have diverged.
+        goodness: What orders them.
+        diverged: What to say then.
+
+    Returns:
+        For each loss its best runs, by seed; and the run to save.
+
+    Raises:
+        ValueError: If all runs of the first loss have diverged.
+    """
+    best = {loss: best_of(runs, goodness) for loss, runs in found.items()}
+    saved = max(next(iter(best.values())), key=goodness)
+    if goodness(saved) == -math.inf:
+        kept.forget(*kept.values())
+        raise ValueError(diverged)
+    return best, saved
 
 
 def best_of(runs: Sequence[Run], goodness: Goodness) -> list[Run]:

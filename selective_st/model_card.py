@@ -27,6 +27,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from selective_st import card_section as sections
+from selective_st._templates import say
 from selective_st._validation import instance_of, interval_of, list_of
 from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, load_threshold, remember_threshold
 from selective_st.evaluation.evaluators import ScoreEvaluator
@@ -95,10 +96,7 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
     if section is None or not Path(path, "README.md").is_file():  # upstream logs an error where it cannot make a card
         return
     if section.training != _training_of(model):
-        _logger.warning(
-            "The model has been trained again, so what its card would tell of its selective loss is out of date and "
-            "left out. Pass SelectiveModelCardCallback to the trainer, or call add_to_model_card after the training."
-        )
+        _logger.warning(say("trained_again"))
         return
     anew = not model._model_card_text or "generated_from_trainer" in data.tags
     told = {_title_of(evaluator) for evaluator in data.eval_results_dict} <= {
@@ -228,10 +226,7 @@ class SectionWriter:
         mend = f"Give the loss given to the trainer, or a dict of them by dataset: {owner}(trainer.loss, ...)."
         modules = [instance_of(owner, "loss", module, nn.Module, mend) for module in self.losses.values()]
         if not any(sections.has_link(found) for module in modules for _, found in sections.within(module)):
-            names = ", ".join(type(module).__name__ for module in modules)
-            raise ValueError(
-                f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}."
-            )
+            raise ValueError(say("no_link", owner=owner, losses=[type(module).__name__ for module in modules]))
         given = [self.evaluators] if isinstance(self.evaluators, BaseEvaluator) else self.evaluators
         self.evaluators = []
         for evaluator in list_of(owner, "evaluators", given, "evaluators", "ScoreRegionEvaluator(...)"):
@@ -268,12 +263,10 @@ class SectionWriter:
             finally:
                 model.train(training)
                 model.model_card_data.evaluation_duration += time.time() - started
-            unknown = [name for name in self.metrics or () if name not in found]
-            if unknown:
-                raise ValueError(
-                    f"{self.owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
-                    f"are {', '.join(found)}; got {unknown[0]!r}."
-                )
+            unknown = next((name for name in self.metrics or () if name not in found), None)
+            if unknown is not None:
+                title = self.section.metrics[place].title
+                raise ValueError(say("no_such_metric", owner=self.owner, title=title, known=found, unknown=unknown))
             self.set(place, found, of)
 
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
@@ -317,12 +310,8 @@ def _warn_of_direction(args: Any, evaluators: Sequence[BaseEvaluator]) -> None:
     for evaluator in evaluators if args.greater_is_better and args.load_best_model_at_end else ():
         right = f"{NEGATIVE}{asked.removeprefix(_prefix(evaluator))}"
         if right in getattr(evaluator, "metric_names", ()):
-            _logger.warning(
-                "metric_for_best_model=%r is an error, but the trainer keeps the checkpoint where it is largest. Write "
-                "metric_for_best_model=%r, or greater_is_better=False.",
-                args.metric_for_best_model,
-                f"eval_{_prefix(evaluator)}{right}",
-            )
+            told = {"metric": args.metric_for_best_model, "right": f"eval_{_prefix(evaluator)}{right}"}
+            _logger.warning(say("largest_error", **told))
 
 
 class SelectiveModelCardCallback(TrainerCallback):
@@ -393,9 +382,7 @@ class SelectiveModelCardCallback(TrainerCallback):
             for place, found in enumerate(base[: len(writer.evaluators)]):
                 writer.set(place, found, "base")
             if len(base) < len(writer.evaluators):
-                writer.section.note = (
-                    "The base model was not measured: the training went on from a checkpoint that does not know of it."
-                )
+                writer.section.note = say("base_unknown")
         writer.section.base_model = _base_model_of(model)
         _attach(model, writer.section)
 

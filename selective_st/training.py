@@ -55,7 +55,7 @@ from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.evaluation.thresholds import named_model_type
 from selective_st.focus import Focus
-from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_runs
+from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_runs, do_runs
 from selective_st.layouts import By, Examples, GradedPairs
 from selective_st.loss_kinds import LossKind, loss_kind
 from selective_st.losses import WeightedLoss
@@ -272,17 +272,11 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
     settings = replace(settings, as_queries=as_queries)
-    held_out = {"eval": splits.eval, "test": splits.test}
-    evaluators = {
-        name: focus.evaluator(
-            pairs,
-            name,
-            groups=[group.rows for group in pairs.groups(by)] if by else (),
-            positive_from=settings.positive_from,
-            as_queries=as_queries,
-        )
-        for name, pairs in held_out.items()
-    }
+    held_out, evaluators = {"eval": splits.eval, "test": splits.test}, {}
+    for name, pairs in held_out.items():
+        groups = [group.rows for group in pairs.groups(by)] if by else ()
+        own = {"groups": groups, "positive_from": settings.positive_from, "as_queries": as_queries}
+        evaluators[name] = focus.evaluator(pairs, name, **own)
     # What the gold scores say of themselves.
     perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
     questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
@@ -543,7 +537,7 @@ def train_and_compare(
     Raises:
         ValueError: If every run has diverged.
     """
-    kind, settings, evaluator, model = task.kind, task.settings, task.evaluators["test"], task.make_model(0)
+    evaluator, model = task.evaluators["test"], task.make_model(0)
     untrained_scores = evaluator.predict(model)
     untrained = _metrics(evaluator, untrained_scores)
     working_folder, goodness = folder / "working", partial(_goodness, task.focus)
@@ -554,13 +548,10 @@ def train_and_compare(
         train_once(model, task, contender, rate, seed, working_folder, on_step)
         return _measured(task, model, contender, rate, seed), model
 
-    rates, seeds = settings.learning_rates, range(settings.seeds)
+    rates, seeds = task.settings.learning_rates, range(task.settings.seeds)
     found = do_runs(task.contenders, rates, seeds, kept, do, goodness)
-    best = {loss: best_of(of, goodness) for loss, of in found.items()}
-    saved = max(best[kind.loss], key=goodness)
-    if math.isnan(saved.eval[task.focus.main_metric]):
-        kept.forget(*kept.values())
-        raise ValueError(say("diverged", loss=kind.loss, rates=[f"{rate:g}" for rate in settings.learning_rates]))
+    diverged = say("diverged", loss=task.kind.loss, rates=[f"{rate:g}" for rate in rates])
+    best, saved = best_runs(found, kept, goodness, diverged)
     shutil.copytree(kept.model(saved), folder, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)

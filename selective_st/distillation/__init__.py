@@ -7,7 +7,6 @@ thresholds. Texts to train, to choose and to report are apart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -24,7 +23,7 @@ from selective_st.distillation.taught import Taught, taught_pairs
 from selective_st.distillation.teacher import Teacher, check_pairs, quantiles, states_of
 from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
-from selective_st.kept_runs import best_of
+from selective_st.kept_runs import best_runs
 from selective_st.output import Output, write_metrics
 
 __all__ = [
@@ -119,11 +118,9 @@ def distill_into(
     of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
     pairs["train"] = lessons.with_false_matches(pairs["train"], rows["train"], some[0], of_first)
     done, kept = lessons.runs(pairs, some, of_runs)
-    chosen = {loss: best_of(of, runs.goodness)[0] for loss, of in done.items()}
-    best = chosen[runs.OURS]
-    if math.isinf(runs.goodness(best)):
-        kept.forget(*kept.values())
-        raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
+    diverged = "distill: training diverged with every learning rate. Lower --learning-rates."
+    by_loss, best = best_runs(done, kept, runs.goodness, diverged)
+    chosen = {loss: found[0] for loss, found in by_loss.items()}
     student, at = SentenceTransformer(str(kept.model(best)), device="cpu"), best.test["thresholds"]
     remember_threshold(student, ScoreThreshold(**at[0]["cut"]))
     student.save_pretrained(str(place.new))

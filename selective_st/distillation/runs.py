@@ -67,22 +67,19 @@ def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -
     scores = -1.0 if min(thresholds) < 0 else 0.0, 1.0
     hump = partial(link_for_thresholds, thresholds, score_range=scores)
     links = {f"width {width:g}, floor {floor:g}": hump(width=width, elsewhere=floor) for width, floor in _SHAPES}
-    ours = [Contender(OURS, said, _matching(link), link=link) for said, link in links.items()]
-    every = {
-        OURS: ours,
-        SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink())],
-        COSENT: [Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES],
-        KL: [
+    of_decisions = partial(_of_decisions, thresholds=thresholds)
+    every = [
+        *(Contender(OURS, said, _matching(link), link=link) for said, link in links.items()),
+        Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink()),
+        *(Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES),
+        *(
             Contender(KL, f"temperature {t:g}", partial(_kl, temperature=t, size=size), list_size=size)
             for t in _TEMPERATURES
-        ],
-        DECISIONS: [
-            Contender(DECISIONS, f"scale {a:g}", partial(_of_decisions, thresholds=thresholds, scale=a))
-            for a in _SCALES
-        ],
-        EMBEDDINGS: [Contender(EMBEDDINGS)],
-    }
-    return [contender for loss in losses for contender in every[loss]]
+        ),
+        *(Contender(DECISIONS, f"scale {a:g}", partial(of_decisions, scale=a)) for a in _SCALES),
+        Contender(EMBEDDINGS),
+    ]
+    return [contender for loss in losses for contender in every if contender.loss == loss]
 
 
 def _matching(link: Link) -> OfScores:
@@ -265,11 +262,11 @@ def measured(pairs: dict[str, Pairs], settings: DistillSettings) -> tuple[dict[s
     What the student decides by is chosen on the validation pairs.
     """
     of, losses, agreement, draws = pairs["validation"], [], [], []
+    gold, predicted = of.scores.astype(float).tolist(), of.predicted.astype(float).tolist()
     for threshold in settings.thresholds:
-        losses.append({"threshold": threshold, "loss": threshold_loss(of.scores, of.predicted, threshold)})
+        losses.append({"threshold": threshold, "loss": threshold_loss(gold, predicted, threshold)})
         own = None
-        if np.isfinite(of.predicted).all():  # else training has diverged
-            gold, predicted = of.scores.astype(float).tolist(), of.predicted.astype(float).tolist()
+        if np.isfinite(predicted).all():  # else training has diverged
             own = choose_threshold(gold, predicted, gold_at_least=threshold, chosen_on="validation")
         found, of_texts = _agreement(pairs["test"], threshold, own, settings.seed)
         agreement.append(found)

@@ -51,7 +51,7 @@ class DistillSettings:
         for name, default in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
-        for name in ("dimensions", "pairs", "epochs", "batch_size"):
+        for name in ("dimensions", "pairs", "epochs", "batch_size", *["layers"] * (self.layers is not None)):
             whole_number("distill", name, getattr(self, name), least=1)
         found = list_of("distill", "thresholds", self.thresholds, "numbers", "[0.85]")
         if not found or not all(-1 <= finite_number("distill", "threshold", each) <= 1 for each in found):
@@ -59,7 +59,5 @@ class DistillSettings:
         object.__setattr__(self, "thresholds", tuple(map(float, found)))
         for rate in list_of("distill", "learning_rates", self.learning_rates, "numbers", "[0.02, 0.05]"):
             finite_number("distill", "a learning rate", rate, positive=True)
-        if self.layers is not None:
-            whole_number("distill", "layers", self.layers, least=1)
-            if self.student != STATIC:
-                raise ValueError("distill: layers makes a student of the teacher's first layers. Leave student out.")
+        if self.layers is not None and self.student != STATIC:
+            raise ValueError("distill: layers makes a student of the teacher's first layers. Leave student out.")

@@ -45,14 +45,9 @@ class Taught:
     weights: tuple[float, ...] = _WEIGHTS
 
     @property
-    def _what(self) -> str:
-        return f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher},"
-
-    @property
     def note(self) -> str:
         """What will be tried."""
-        weights = ", ".join(f"{each:g}" for each in self.weights)
-        return f"{self._what} are learnt beside the labelled ones; the eval split chooses their weight from {weights}"
+        return say("to_be_taught", taught=self, weights=[f"{each:g}" for each in self.weights])
 
     def contenders(self, of: Contender) -> list[Contender]:
         """A loss with each weight of the teacher's scores."""
@@ -70,13 +65,12 @@ class Taught:
 
     def sentence(self, weight: float) -> str:
         """What has come of it."""
-        came = f"they count {weight:g} times as much as those" if weight else "they lose against labels alone"
-        return f"{self._what} were tried beside the labelled pairs: by the eval split {came}"
+        return say("was_taught", taught=self, weight=weight)
 
     def as_dict(self, weight: float) -> dict[str, Any]:
         """The figures, for JSON."""
         told = {"model": self.teacher, "texts": self.texts, "pairs": len(self.pairs)}
-        return {**told, "weights": list(self.weights), "weight": weight}
+        return told | {"weights": list(self.weights), "weight": weight}
 
 
 def taught_pairs(
