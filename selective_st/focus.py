@@ -139,7 +139,7 @@ class Focus:
         """
         from selective_st.evaluation import ScoreRegionEvaluator  # which needs Sentence Transformers
 
-        own: dict[str, Any] = {of: getattr(self, of) for of in ("at_least", "at_most", "regions", "thresholds")}
+        own = {of: getattr(self, of) for of in ("at_least", "at_most", "regions", "thresholds")}
         own |= {"main_metric": self.score_metric, "name": name, **settings}
         return ScoreRegionEvaluator(pairs.sentences1, pairs.sentences2, pairs.scores, **own)
 
@@ -274,9 +274,8 @@ def parse_focus(text: str) -> Focus:
 
 
 def _region_focus(name: str, link: Link, low: float, high: float) -> Focus:
-    return Focus(
-        name, link, ((low, high),), (low,) if low > 0 else (), () if low > 0 else (high,), f"rmse_{low:g}_{high:g}"
-    )
+    at_least, at_most = ((low,), ()) if low > 0 else ((), (high,))
+    return Focus(name, link, ((low, high),), at_least, at_most, f"rmse_{low:g}_{high:g}")
 
 
 def _sensitive_region(link: Link) -> tuple[float, float]:
@@ -285,9 +284,7 @@ def _sensitive_region(link: Link) -> tuple[float, float]:
         sensitivity = link.sensitivity(scores)
     largest = float(sensitivity.max())
     if not largest > 0:
-        raise ValueError(
-            f"--focus: {link!r} has no sensitivity on [0, 1]: nothing would be learnt. Choose another link."
-        )
+        raise ValueError(say("no_sensitivity", link=link))
     inside = scores[sensitivity >= largest / 2]
     low, high = round(float(inside.min()), 2), round(float(inside.max()), 2)
     return (low, high) if low < high else (max(0.0, low - 0.01), min(1.0, high + 0.01))

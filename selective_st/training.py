@@ -26,15 +26,10 @@ import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from scipy import stats
-from sentence_transformers import (
-    SentenceTransformer,
-    SentenceTransformerModelCardData,
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import SentenceTransformer, SentenceTransformerModelCardData, SentenceTransformerTrainer
 from sentence_transformers.base.losses import has_static_embedding_input
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from sentence_transformers.sentence_transformer.training_args import BatchSamplers
+from sentence_transformers.sentence_transformer.training_args import BatchSamplers, SentenceTransformerTrainingArguments
 from sentence_transformers.util import get_device_name
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PrinterCallback, TrainerCallback
@@ -424,7 +419,7 @@ class Report:
     @property
     def others(self) -> list[str]:
         """The losses that the selective one is compared with."""
-        return [loss for loss in self.best if loss != self.task.kind.loss]
+        return [*self.best][1:]
 
     @property
     def of_teacher(self) -> list[str]:
@@ -472,7 +467,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable data; NaN becomes None."""
         metrics, entry, saved = list(self.runs[0].test), self._entry, asdict(self.saved)
-        covered = range_of_gold(self.task.evaluators["test"].scores)
+        bins = partial(error_by_score_bin, score_range=range_of_gold(self.task.evaluators["test"].scores))
         report = {
             "saved": {name: saved[name] for name in ("loss", "setting", "learning_rate", "seed")},
             "chosen_settings": {loss: runs[0].setting for loss, runs in self.best.items()},
@@ -483,12 +478,8 @@ class Report:
             "support": {name: support.as_dict() for name, support in self.support.items()},
             "untrained": {name: entry(name, value, math.nan)["mean"] for name, value in self.untrained.items()},
             "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.best},
-            "paired_difference_to": {
-                loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
-            },
-            "error_by_score_bin": {
-                loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()
-            },
+            "paired_difference_to": {of: {m: entry(m, *self.difference(of, m)) for m in metrics} for of in self.others},
+            "error_by_score_bin": {of: bins(*scores) for of, scores in self.of_all_seeds.items()},
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
         return dict(without_nan(report))
@@ -507,10 +498,8 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
         >>> mean_and_interval([1.0, 2.0, 3.0])
         (2.0, 2.484...)
     """
-    numbers = (int, float, np.number)
-    found = list_of(
-        "mean_and_interval", "values", values, "numbers", "[0.1, 0.2]", lambda value: isinstance(value, numbers)
-    )
+    owner, numbers = "mean_and_interval", (int, float, np.number)
+    found = list_of(owner, "values", values, "numbers", "[0.1, 0.2]", lambda value: isinstance(value, numbers))
     if len(found) < 2:
         return float(found[0]), math.nan
     return float(np.mean(found)), float(stats.t.ppf(0.975, len(found) - 1) * stats.sem(found))
@@ -584,9 +573,8 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
     """
     kind, focus, settings = loss_kind("pointwise"), task.focus, task.settings
     examples = kind.layout(splits.train, splits.by, settings.list_size, settings.positive_from)
-    short = replace(
-        task, examples=examples, settings=replace(settings, epochs=max(settings.epochs // 2, 1)), taught=None
-    )
+    settings = replace(settings, epochs=max(settings.epochs // 2, 1))
+    short = replace(task, examples=examples, settings=settings, taught=None)
     contenders = {contender.loss: contender for contender in kind.contenders(focus, None, compare=True)}
     rate = sorted(settings.learning_rates)[len(settings.learning_rates) // 2]
     evaluators = [focus.evaluator(splits.train, "train"), task.evaluators["eval"]]

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from selective_st._templates import say
+
 __all__ = ["WEIGHT_COLUMNS", "RowWeights", "with_row_weights"]
 
 WEIGHT_COLUMNS = ("weight", "sample_weight")
@@ -59,10 +61,7 @@ class RowWeights:
         if not found:
             return self.collator(features)
         if len(found) > 1:
-            raise ValueError(
-                f"RowWeights: weights must be in one column, but {' and '.join(map(repr, found))} hold numbers. Remove "
-                f"one: dataset.remove_columns({found[1]!r})."
-            )
+            raise ValueError(say("two_weights", found=found))
         (name,) = found
         batch = self.collator([{key: value for key, value in row.items() if key != name} for row in features])
         labels = {"label": batch["label"]} if "label" in batch else {}

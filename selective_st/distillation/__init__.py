@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,8 @@ def distill_into(
         "f1_gained": {loss: runs.gained(best, run) for loss, run in chosen.items() if loss != runs.OURS},
         "diagnosis": diagnosis,
         "runs": [
-            {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval, "test": run.test}
-            for of in done.values()
-            for run in of
+            {"loss": run.name} | {key: getattr(run, key) for key in ("learning_rate", "seed", "eval", "test")}
+            for run in chain(*done.values())
         ],
         "unit": "pairs" if teacher.is_cross else "texts",
         "per_second": runs.speeds(teacher, student, parts["test"]),
