@@ -67,12 +67,9 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
     low, high = words.low, words.high
     largest, smallest = float(weights.max()), float(weights.min())
     if largest == 0:
-        return f"The loss cares about no score from {low:g} to {high:g}."
+        return say("link_cares_not", low=low, high=high)
     if smallest >= (1 - _ALIKE) * largest:
-        alike = "an error costs the same wherever the score lies"
-        if of == "value":
-            alike = "in a ranking, all candidates count the same"
-        return f"The loss cares about every score alike: {alike}."
+        return say("link_cares_alike", of=of)
     regions = _runs(weights >= _REGION_SHARE * largest)
     peaks = [words.point(run) for run in _runs(weights >= (1 - _ALIKE) * largest)]
     what, code = preset_of(link, low, high) or ("", "")

@@ -50,10 +50,7 @@ def notes_on_splits(evaluators: dict[str, ScoreRegionEvaluator], focus: Focus) -
     notes = [note for name, it in evaluators.items() for note in about_labels(f"the {name} split", it.scores)]
     support = evaluators["eval"].support()[focus.main_metric]
     if support.too_few:
-        notes.append(
-            f"{metric_meaning(focus.main_metric).title} rests on {support} of the eval split: too few to choose a "
-            "learning rate by; a larger file with --eval-data would serve better"
-        )
+        notes.append(say("too_few_to_choose", metric=metric_meaning(focus.main_metric).title, support=support))
     return notes
 
 
@@ -118,8 +115,6 @@ def _cell(mean: float, half_width: float, support: Support, *, signed: bool = Fa
 def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     """Write into the saved model's card what its loss cares about, what it changed, and what is known of the data."""
     task, shown, seeds = report.task, results(report), report.task.settings.seeds
-    runs = f"mean of {seeds} seeds ± 95 % interval" if seeds > 1 else "one seed"
-    caption = f"On the test split, each loss with its best setting and learning rate on the eval split ({runs}):"
     threshold = load_threshold(folder)
     writer = SectionWriter("train", loss, task.evaluators["test"], threshold)
     section = writer.start()
@@ -129,7 +124,7 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     section.base_model = _base_model(task.settings.model)
     section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, [*task.claims, *report.of_teacher])]
     rows = [*shown.losses, *shown.differences]
-    section.compared = (caption, shown.heads, rows) if task.settings.compare else None
+    section.compared = (say("compared", seeds=seeds), shown.heads, rows) if task.settings.compare else None
     section.write(folder, threshold, anew=True)
 
 

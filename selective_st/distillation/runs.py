@@ -67,15 +67,12 @@ def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -
     scores = -1.0 if min(thresholds) < 0 else 0.0, 1.0
     hump = partial(link_for_thresholds, thresholds, score_range=scores)
     links = {f"width {width:g}, floor {floor:g}": hump(width=width, elsewhere=floor) for width, floor in _SHAPES}
-    of_decisions = partial(_of_decisions, thresholds=thresholds)
+    kl, of_decisions = partial(_kl, size=size), partial(_of_decisions, thresholds=thresholds)
     every = [
         *(Contender(OURS, said, _matching(link), link=link) for said, link in links.items()),
         Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink()),
         *(Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES),
-        *(
-            Contender(KL, f"temperature {t:g}", partial(_kl, temperature=t, size=size), list_size=size)
-            for t in _TEMPERATURES
-        ),
+        *(Contender(KL, f"temperature {t:g}", partial(kl, temperature=t), list_size=size) for t in _TEMPERATURES),
         *(Contender(DECISIONS, f"scale {a:g}", partial(of_decisions, scale=a)) for a in _SCALES),
         Contender(EMBEDDINGS),
     ]

@@ -159,9 +159,13 @@ class LanguageModelLoss:
         logger.warning(f"{problem} In this evaluation the batch has the loss 0.")  # no reason to end a training
         return losses.sum()
 
+    def _own(self, *names: str) -> dict[str, Any]:
+        """The settings of these names."""
+        return {name: getattr(self, name) for name in names}
+
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable."""
-        settings = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        settings = self._own(*(each.name for each in fields(self)))  # type: ignore[arg-type]
         return {name: value.get_config_dict() if isinstance(value, Link) else value for name, value in settings.items()}
 
     @property
@@ -259,16 +263,8 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         """
         logits = self._logits_of(outputs)
         labels = self._labels_of(labels, logits)
-        losses = vocabulary_loss(
-            logits,
-            labels,
-            cast(Link, self.link),
-            self.temperature,
-            label_smoothing=self.label_smoothing,
-            ignore_index=self.ignore_index,
-            center=self.center,
-            reduction="none",
-        )
+        own = self._own("link", "temperature", "label_smoothing", "ignore_index", "center")
+        losses = vocabulary_loss(logits, labels, **own, reduction="none")
         return self._mean_of(losses, labels != self.ignore_index, num_items_in_batch)
 
     @named()
@@ -281,7 +277,7 @@ class SelectiveCausalLMLoss(LanguageModelLoss):
         Returns:
             `log softmax(G(s) / T)`, in that shape and at least float32.
         """
-        return vocabulary_log_probabilities(logits, cast(Link, self.link), self.temperature, center=self.center)
+        return vocabulary_log_probabilities(logits, **self._own("link", "temperature", "center"))
 
     def logits_processor(self) -> LogitsProcessorList:
         """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
@@ -396,7 +392,7 @@ class SelectiveDistillationLoss(LanguageModelLoss):
         logits: Tensor | HiddenStates = self._logits_of(outputs).detach()
         if self.top_k is None or self.top_k >= logits.shape[-1]:
             return logits
-        return top_tokens(logits, self.top_k, cast(Link, self.link), self.temperature, center=self.center)
+        return top_tokens(logits, self.top_k, **self._own("link", "temperature", "center"))
 
     def number_of_items(self, labels: Tensor) -> int:
         """How many labels count.
@@ -441,17 +437,8 @@ class SelectiveDistillationLoss(LanguageModelLoss):
         if isinstance(reference, Tensor):
             reference = self.of_reference((reference.to(logits.device),), labels)
         counts = self._labels_of(labels, logits) != self.ignore_index
-        losses = vocabulary_matching_loss(
-            logits,
-            reference,
-            cast(Link, self.link),
-            self.temperature,
-            calibration=self.calibration,
-            calibration_link=self.calibration_link,
-            mask=counts,
-            center=self.center,
-            reduction="none",
-        )
+        own = self._own("link", "temperature", "calibration", "calibration_link", "center")
+        losses = vocabulary_matching_loss(logits, reference, **own, mask=counts, reduction="none")
         return self._mean_of(losses, counts, num_items_in_batch)
 
 
@@ -648,17 +635,16 @@ class SelectivePreferenceLoss(LanguageModelLoss):
         if self.sft:
             losses = losses + self.sft * surprise
         if report is not None:
-            report(
-                {
-                    "rewards/chosen": self.beta * chosen.detach(),
-                    "rewards/rejected": self.beta * rejected.detach(),
-                    "rewards/margins": scores.detach(),
-                    "rewards/accuracies": (chosen > rejected).to(scores),
-                    "logps/chosen": log_probs[::2].detach(),
-                    "logps/rejected": log_probs[1::2].detach(),
-                    **({"nll_loss": surprise.detach()} if self.sft else {}),
-                }
-            )
+            found = {
+                "rewards/chosen": self.beta * chosen,
+                "rewards/rejected": self.beta * rejected,
+                "rewards/margins": scores,
+                "rewards/accuracies": (chosen > rejected).to(scores),
+                "logps/chosen": log_probs[::2],
+                "logps/rejected": log_probs[1::2],
+            }
+            found |= {"nll_loss": surprise} if self.sft else {}
+            report({name: values.detach() for name, values in found.items()})
         return self._mean_of(losses, torch.ones_like(losses), num_items_in_batch, tokens=False)
 
 
@@ -709,12 +695,9 @@ class PreferenceCollator:
             if missing:
                 told = {"row": number, "names": names, "missing": missing, "optional": known}
                 raise ValueError(said("row_lacks", "PreferenceCollator", **told))
-        texts, labels = [], []
-        for row in rows:
-            prompt = list(row["prompt_ids"])
-            for answer in (list(row["chosen_ids"]), list(row["rejected_ids"])):
-                texts.append(torch.tensor(prompt + answer))
-                labels.append(torch.tensor([self.ignore_index] * len(prompt) + answer))
+        both = [(list(row["prompt_ids"]), list(row[name])) for row in rows for name in needed[1:]]
+        texts = [torch.tensor(prompt + answer) for prompt, answer in both]
+        labels = [torch.tensor([self.ignore_index] * len(prompt) + answer) for prompt, answer in both]
         padded = partial(pad_sequence, batch_first=True)
         batch = {
             "input_ids": padded(texts, padding_value=self.pad_token_id),
