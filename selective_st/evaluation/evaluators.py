@@ -559,9 +559,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         if not ranked:
             what = "at least one query, with a positive among its documents if always_rerank_positives=False"
             raise ValueError(f"{owner}: samples must hold {what}; got none. Leave that out, which adds the positives.")
-        self.queries = [sample.query for sample in ranked]
-        self.documents = [sample.documents for sample in ranked]
-        self.labels = [sample.labels for sample in ranked]
+        self.queries, self.documents, self.labels, _ = map(list, zip(*ranked, strict=True))
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
         cutoffs = at_k if mrr_at_k is None else mrr_at_k
         self._asked = of = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)

@@ -246,13 +246,9 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast.
         """
-        return self._elementwise(
-            lambda p, s: self._checked_matching("difference", p, s)[1],
-            lambda p, s: self.sensitivity(p),
-            lambda p, s: -self.sensitivity(s),
-            predicted=predicted,
-            target=target,
-        )
+        slopes = (lambda p, s: self.sensitivity(p)), (lambda p, s: -self.sensitivity(s))
+        scores = {"predicted": predicted, "target": target}
+        return self._elementwise(lambda p, s: self._checked_matching("difference", p, s)[1], *slopes, **scores)
 
     def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
@@ -295,13 +291,8 @@ class Link:
             slopes = (lambda p, y: self.sensitivity(p)), (lambda p, y: -torch.ones_like(y))
             return _Elementwise(lambda p, y: self._matching_of_value(p, y)[1], *slopes)(p, y)
 
-        return self._elementwise(
-            self._matching_of_value,
-            difference,
-            lambda p, y: self.inverse(y) - p,
-            predicted=predicted,
-            link_values=link_values,
-        )
+        scores = {"predicted": predicted, "link_values": link_values}
+        return self._elementwise(self._matching_of_value, difference, lambda p, y: self.inverse(y) - p, **scores)
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
         """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
@@ -542,15 +533,15 @@ class Link:
             def between(t: Tensor) -> Tensor:
                 return s.unsqueeze(-1) + t * d.unsqueeze(-1)
 
+            def slopes(t: Tensor) -> Tensor:
+                sensitivity = self.sensitivity(between(t))
+                return torch.stack([sensitivity, (1 - t) * sensitivity])
+
             of_p, of_s = self.h(p), self.h(s)
             # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
             rise = _integrate(lambda t: self.h(between(t)) - of_s.unsqueeze(-1), d, panels=True)
-            slope, weighted_slope = _integrate(
-                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
-                d,
-                panels=True,
-            )
+            slope, weighted_slope = _integrate(slopes, d, panels=True)
             divergence = torch.where(close, d * (d * weighted_slope), d * rise)
             divergence = torch.where(of_s.isinf(), math.inf, divergence)
             difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
@@ -789,10 +780,8 @@ def _rebuilt(value: Any, depth: int) -> Any:
         known, mend = ", ".join(sorted(_LINKS)), "A link class of your own is made known with @register_link."
         raise ValueError(f"{owner}: unknown link type {link_type!r}; known types: {known}. {mend}")
     expected = _parameters_of(link_class)
-    wrong = {
-        "lacks": [name for name in expected if name not in fields],
-        "has unknown": [name for name in fields if name not in expected],
-    }
+    lacks, unknown = ([of for of in one if of not in other] for one, other in ((expected, fields), (fields, expected)))
+    wrong = {"lacks": lacks, "has unknown": unknown}
     problems = " and ".join(f"{words} {', '.join(map(repr, names))}" for words, names in wrong.items() if names)
     if problems:
         its = ", ".join(["type", *expected])

@@ -36,15 +36,11 @@ def _preset(function: _Preset) -> _Preset:
             values["strength"] = finite_number(owner, "strength", values["strength"], positive=True, largest=500)
         values["score_range"] = interval_of(owner, "score_range", values["score_range"])
         link = function(**values).normalized(*values["score_range"])
-        shown = []
-        for name, value in given.items():
-            text = _written(value)
-            if name not in defaults:
-                shown.append(text)
-            elif text != _written(defaults[name]):
-                shown.append(f"{name}={text}")
-        code = f"{owner}({', '.join(shown)})"
-        _set(link, _as_written=code, _preset=(owner, code, [given[name] for name in given if name not in defaults]))
+        required = [value for name, value in given.items() if name not in defaults]
+        written = {name: _written(given[name]) for name in given if name in defaults}
+        changed = [f"{name}={text}" for name, text in written.items() if text != _written(defaults[name])]
+        code = f"{owner}({', '.join([*map(_written, required), *changed])})"
+        _set(link, _as_written=code, _preset=(owner, code, required))
         return link
 
     return make  # type: ignore[return-value]
