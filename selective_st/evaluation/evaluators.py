@@ -640,11 +640,8 @@ def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: b
     owner = "ScoreListEvaluator"
     keys = tuple(key for key in ("query", "positive", "negative", "documents", "labels") if sample.get(key) is not None)
     if keys not in _SAMPLES:
-        allowed, mend = (
-            ", or ".join(map(str, _SAMPLES)),
-            'Write {"query": "a pet", "positive": "a cat", "negative": []}.',
-        )
-        what = f"sample {row} must have the keys {allowed}, and no more of these"
+        mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
+        what = f"sample {row} must have the keys {', or '.join(map(str, _SAMPLES))}, and no more of these"
         raise ValueError(f"{owner}: {what}; it has {keys}. {mend}")
 
     def texts(key: str) -> list[str]:

@@ -30,7 +30,10 @@ def _preset(function: _Preset) -> _Preset:
 
     @wraps(function)
     def make(*args: Any, **kwargs: Any) -> Link:
-        given = signature.bind(*args, **kwargs).arguments
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{owner}: {error}.") from None
         values = {**defaults, **given}
         if "strength" in values:
             values["strength"] = finite_number(owner, "strength", values["strength"], positive=True, largest=500)
