@@ -65,18 +65,23 @@ _SMALL = float(_STYLE["legend.fontsize"])
 
 @contextmanager
 def _drawn(
-    owner: str, path: str | Path, panels: int, columns: int, width: float, height: float, *, share: bool = False
+    owner: str, path: str | Path, panels: int, columns: int, size: tuple[float, float], legend: int, share: bool = False
 ) -> Iterator[Figure]:
-    """A figure of panels of that size in inches, in rows of so many columns, which is written when all is drawn."""
+    """A figure of panels of that size in inches, in rows of so many columns, which is written when all is drawn.
+
+    One legend for all panels stands below them, in so many columns at most; 0 for none.
+    """
     columns = min(panels, whole_number(owner, "columns", columns, least=1))
     rows = -(-panels // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=200, layout="constrained")
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
         for axes in figure.axes[panels:]:
             axes.remove()
         figure.set_label(owner)  # who drew it, which the file will say
         yield figure
+        if legend:
+            _legend_below(figure, legend)
         _write(figure, Path(path))
 
 
@@ -125,7 +130,7 @@ def plot_links(
         return first + (score - low) / (high - low) * (last - first)
 
     what = "score" if (first, last) == (low, high) else "score, on the labels' scale"
-    with torch.no_grad(), _drawn(owner, path, 3, columns, 3.7, 3.4) as figure:
+    with torch.no_grad(), _drawn(owner, path, 3, columns, (3.7, 3.4), legend=0) as figure:
         value_axes, sensitivity_axes, loss_axes = figure.axes
         height = 0.0
         for name, link in links.items():
@@ -189,10 +194,8 @@ def plot_threshold_curves(
         better = curves.better()
         curves = {name: (curves.thresholds, of) for name, of in zip(curves.models, curves.losses, strict=True)}
     if baseline is not None and baseline not in curves:
-        raise ValueError(
-            f"{owner}: baseline must be the name of a curve, {', '.join(curves) or 'none'}; got {baseline!r}. Leave "
-            "it out where there is none."
-        )
+        known, mend = ", ".join(curves) or "none", "Leave it out where there is none."
+        raise ValueError(f"{owner}: baseline must be the name of a curve, {known}; got {baseline!r}. {mend}")
     points = {}
     for name, (at, losses) in curves.items():
         points[name] = checks.checked_pair(at, losses, names=(f"thresholds of {name}", f"losses of {name}"))
@@ -202,7 +205,7 @@ def plot_threshold_curves(
     lines |= {} if baseline is None else {baseline: _BASELINE}
     low, high = min(at.min() for at, _ in points.values()), max(at.max() for at, _ in points.values())
     highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
-    with _drawn(owner, path, 1, 1, 5.2, 4.4) as figure:
+    with _drawn(owner, path, 1, 1, (5.2, 4.4), legend=2) as figure:
         axes = figure.axes[0]
         pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
         axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
@@ -221,7 +224,6 @@ def plot_threshold_curves(
             reached = 0 if scores is None else int((scores >= threshold - checks.TIE).sum())
             said = "" if scores is None else f": {reached:,} of {counted(len(scores), 'pair')} at or above"
             axes.axvline(threshold, color="#333333", linewidth=1, label=f"{threshold:g}{said}")
-        _legend_below(figure, 2)
     return Path(path)
 
 
@@ -252,7 +254,7 @@ def plot_error_by_score_bin(
     lines = _lines(owner, "errors", errors, markersize=4)
     metrics = list_of(owner, "metrics", metrics, f"names of {', '.join(_ERRORS)}", '["rmse"]', [*_ERRORS].__contains__)
     regions = checks.checked_regions(owner, regions)
-    with _drawn(owner, path, len(metrics), columns, 5, 3.8) as figure:
+    with _drawn(owner, path, len(metrics), columns, (5, 3.8), legend=3) as figure:
         edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
         for axes, metric in zip(figure.axes, metrics, strict=True):
             _shade(axes, regions)
@@ -262,7 +264,6 @@ def plot_error_by_score_bin(
             if metric == "bias":
                 axes.axhline(0, color="#777777", linewidth=0.8)
             axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
-        _legend_below(figure)
     return Path(path)
 
 
@@ -307,7 +308,8 @@ def plot_scores_against_gold(
         every = np.concatenate([scores for _, scores in panels.values()])
         predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
     low, high = interval_of(owner, "predicted_range", predicted_range)
-    with _drawn(owner, path, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True) as figure:
+    size, legend = ((5, 4.2), 2) if len(panels) == 1 else ((4, 4.2), 5)
+    with _drawn(owner, path, len(panels), columns, size, legend, share=True) as figure:
         for axes, (name, (gold_scores, scores)) in zip(figure.axes, panels.items(), strict=True):
             _shade(axes, regions)
             if len(scores) > _MANY:
@@ -330,7 +332,6 @@ def plot_scores_against_gold(
             axes.label_outer()
         # The scores' range is what a reader compares, so that the panels share it.
         figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
-        _legend_below(figure, 2 if len(panels) == 1 else 5)
     return Path(path)
 
 
@@ -404,17 +405,15 @@ def plot_frontier(
         families.setdefault(point.family, []).append(point)
     if len(families) > len(_MARKERS):
         raise ValueError(f"{owner}: points must be of at most {len(_MARKERS)} families, got {len(families)}.")
-    with _drawn(owner, path, 1, 1, 6.4, 4.6) as figure:
+    with _drawn(owner, path, 1, 1, (6.4, 4.6), legend=2 if any(families) else 0) as figure:
         axes = figure.axes[0]
         for number, (family, members) in enumerate(families.items()):
             style = _STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none"
             look: dict[str, Any] = {"marker": _MARKERS[number], "markersize": 6, "linewidth": 1.2, "elinewidth": 0.9}
             look |= {"color": _COLOURS[number % len(_COLOURS)], "linestyle": style, "label": family}
-            x, y, x_error, y_error = zip(
-                *((of.calibration, of.ranking, of.calibration_interval, of.ranking_interval) for of in members),
-                strict=True,
-            )
-            axes.errorbar(x, y, xerr=x_error, yerr=y_error, **look)
+            x, y = [of.calibration for of in members], [of.ranking for of in members]
+            errors = [of.calibration_interval for of in members], [of.ranking_interval for of in members]
+            axes.errorbar(x, y, xerr=errors[0], yerr=errors[1], **look)
         axes.margins(x=0.16, y=0.12)
         axes.invert_xaxis()  # better is right, and up
         for point in points:
@@ -424,8 +423,6 @@ def plot_frontier(
             words |= {"xytext": (7 * side, 6), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.7}}
             axes.annotate(point.label, (point.calibration, point.ranking), **words)
         axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
-        if any(families):
-            _legend_below(figure, 2)
     return Path(path)
 
 
@@ -434,7 +431,7 @@ def _shade(axes: Axes, regions: Sequence[tuple[float, float]]) -> None:
         axes.axvspan(low, high, label="the scores that matter", **_MATTERS)  # its dotted ends are seen in any print
 
 
-def _legend_below(figure: Figure, columns: int = 3) -> None:
+def _legend_below(figure: Figure, columns: int) -> None:
     """One legend for all panels, below them."""
     unique: dict[str, Any] = {}
     for axes in figure.axes:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from selective_st._templates import in_templates, render, say
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
 from selective_st.evaluation.claims import FEWEST, Support, row_of, sentence, table, verdict
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
-from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
+from selective_st.evaluation.metrics import NEGATIVE, losses_at
 from selective_st.links import IdentityLink, Link
 
 __all__ = ["Measured", "html_report", "summary", "table"]
@@ -70,22 +70,18 @@ class Measured:
     thresholds: Sequence[float] = ()
 
 
-# --- Tables -----------------------------------------------------------------------------------------------------------
+# --- Sentences --------------------------------------------------------------------------------------------------------
 
 
 def tabled(comparison: Comparison, measured: Measured) -> list[str]:
     """The metrics that the headline is made from: those of the tables."""
-    thresholds = [model.threshold for model in comparison.models if model.threshold is not None]
-    decided = [f"f1_{threshold.suffix}" for threshold in thresholds]
+    decided = [f"f1_{model.threshold.suffix}" for model in comparison.models if model.threshold is not None]
     return list(dict.fromkeys([*measured.metrics, *decided, *_rankings(comparison)]))
 
 
 def _rankings(comparison: Comparison) -> list[str]:
     """The metrics of rankings that are defined."""
     return [name for name in RANKING_METRICS if math.isfinite(comparison.models[0].metrics.get(name, math.nan))]
-
-
-# --- Sentences --------------------------------------------------------------------------------------------------------
 
 
 def _errs(model: ModelScores, *, binary: bool) -> str:
@@ -98,35 +94,12 @@ def _errs(model: ModelScores, *, binary: bool) -> str:
         rows = list(group)
         if sign:
             count, low, high = int(sum(row["count"] for row in rows)), rows[0]["low"], rows[-1]["high"]
-            of_label = f"the label {0 if high < 1 else 1}" if binary and len(rows) == 1 else ""
             mean = sum(row["bias"] * row["count"] for row in rows) / count
-            where = of_label or f"gold {low:g} to {high:g}"
+            is_label = binary and len(rows) == 1
+            where = f"the label {0 if high < 1 else 1}" if is_label else f"gold {low:g} to {high:g}"
             spans.append({"where": where, "mean": mean, "support": Support(count, count)})
     some_outside = pairs < len(model.predicted)
     return say("errs", name=model.name, ends=(first, last), width=width, pairs=pairs, outside=some_outside, spans=spans)
-
-
-def _squeezes(comparison: Comparison) -> list[str]:
-    return [say("squeeze", model=model, support=comparison.support["spread"]) for model in comparison.models]
-
-
-def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
-    """What the thresholds decide, and how they came about."""
-    return [
-        say("threshold", model=model, note=measured.threshold_notes.get(model.name, "")) for model in comparison.models
-    ]
-
-
-def _verdict(comparison: Comparison, measured: Measured) -> list[str]:
-    """What the threshold curves say, and what the metric says that says most of what matters."""
-    main = measured.main_metric
-    if any(main not in model.metrics for model in comparison.models):
-        raise ValueError(
-            f"main_metric must be one of the metrics compared, got {main!r}. Choose one of "
-            f"{', '.join(comparison.models[0].metrics)}."
-        )
-    by_metric = say("main_metric", row=row_of(comparison, main), better=metric_meaning(main).better)
-    return [_of_curves(comparison, measured.link), by_metric]
 
 
 def _of_curves(comparison: Comparison, link: Link) -> str:
@@ -143,16 +116,26 @@ def _of_curves(comparison: Comparison, link: Link) -> str:
     return say("curve", model=comparison.models[0], ratio=own / constant if constant else math.nan, worst=worst)
 
 
-def _more(comparison: Comparison, measured: Measured) -> list[str]:
-    """What the other metrics say, all together and each."""
-    sentences = []
-    if len(comparison.models) == 2:
-        sentences.append(sentence(say("headline", v=verdict(comparison, tabled(comparison, measured)))))
-    if measured.main_metric != "spearman":
-        sentences.append(say("order", row=row_of(comparison, "spearman")))
+def _said(comparison: Comparison, measured: Measured) -> dict[str, list[str]]:
+    """The sentences, by the part of the page that they stand in; of the last three parts one for each model."""
+    main, models, more = measured.main_metric, comparison.models, []
+    if any(main not in model.metrics for model in models):
+        known = ", ".join(models[0].metrics)
+        raise ValueError(f"main_metric must be one of the metrics compared, got {main!r}. Choose one of {known}.")
+    by_metric = say("main_metric", row=row_of(comparison, main), better=metric_meaning(main).better)
+    if len(models) == 2:
+        more.append(sentence(say("headline", v=verdict(comparison, tabled(comparison, measured)))))
+    if main != "spearman":
+        more.append(say("order", row=row_of(comparison, "spearman")))
     if "map" in _rankings(comparison):
-        sentences.append(say("ranking", row=row_of(comparison, "map")))
-    return sentences
+        more.append(say("ranking", row=row_of(comparison, "map")))
+    return {
+        "verdict": [_of_curves(comparison, measured.link), by_metric],
+        "more": more,
+        "squeezes": [say("squeeze", model=model, support=comparison.support["spread"]) for model in models],
+        "errs": [_errs(model, binary=comparison.is_binary) for model in models],
+        "decided": [say("threshold", model=of, note=measured.threshold_notes.get(of.name, "")) for of in models],
+    }
 
 
 def summary(comparison: Comparison, measured: Measured) -> list[str]:
@@ -165,10 +148,9 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
     Returns:
         The sentences, the most important first.
     """
-    sentences = [*_verdict(comparison, measured), *_more(comparison, measured)]
-    errs = (_errs(model, binary=comparison.is_binary) for model in comparison.models)
-    of_models = zip(_squeezes(comparison), errs, _thresholds(comparison, measured), strict=True)
-    return [*sentences, *(text for texts in of_models for text in texts)]
+    said = _said(comparison, measured)
+    of_models = zip(said["squeezes"], said["errs"], said["decided"], strict=True)
+    return [*said["verdict"], *said["more"], *chain(*of_models)]
 
 
 # --- The worst pairs --------------------------------------------------------------------------------------------------
@@ -202,16 +184,13 @@ def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Wo
         with torch.no_grad():
             of_link = measured.link.divergence(torch.from_numpy(scores), torch.from_numpy(gold))
         costs = of_link.nan_to_num(nan=0.0).numpy()
-
-    def pair(row: int) -> Worst:
-        first, second = map(str, measured.texts[row])
-        return Worst(first, second, gold[row], tuple(float(model.predicted[row]) for model in comparison.models))
-
+    models = np.stack([model.predicted for model in comparison.models], axis=1).tolist()
     found = {}
     for kind, sign in (("scored too high", 1), ("scored too low", -1)):
         cost = np.where((scores - gold) * sign > 0, costs, 0.0)
         worst = np.argsort(-cost, kind="stable")[:_WORST].tolist()
-        found[kind] = [pair(row) for row in worst if cost[row] > 0]
+        pairs = [(*map(str, measured.texts[row]), gold[row], tuple(models[row])) for row in worst if cost[row] > 0]
+        found[kind] = [Worst(*pair) for pair in pairs]
     return found
 
 
@@ -237,39 +216,25 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     Returns:
         The HTML of one page that needs no other file.
     """
-    errs = [_errs(model, binary=comparison.is_binary) for model in comparison.models]
-    decided = _thresholds(comparison, measured)
+    said = _said(comparison, measured)
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
     if len(suffixes) == 2 and suffixes[0] == suffixes[1]:  # both decide for the same
-        decided.append(say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}")))
+        said["decided"].append(say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}")))
+    # What is read of metrics is explained on the page: of those that say how good a model is.
+    names = dict.fromkeys(name for model in comparison.models for name in model.metrics if comparison.is_defined(name))
+    shown = {caption: base64.b64encode(path.read_bytes()).decode("ascii") for caption, path in pictures.items()}
     return render(
         "report.html",
         comparison=comparison,
         measured=measured,
-        verdict=_verdict(comparison, measured),
-        more=_more(comparison, measured),
+        **said,
         worst=worst_pairs(comparison, measured),
         says=say("gold", comparison=comparison, score_range=measured.score_range),
         results=table(comparison, measured.metrics),
         fewest=FEWEST,
-        errs=errs,
-        squeezes=_squeezes(comparison),
-        decided=decided,
         rankings=table(comparison, _rankings(comparison)),
-        measures=_measures(comparison),
-        curve_pictures=_chosen(pictures, "Loss"),
-        score_pictures=_chosen(pictures, "Scores"),
+        measures=[of for of in map(metric_meaning, names) if of.better and not of.name.startswith(NEGATIVE)],
+        curve_pictures={caption: of for caption, of in shown.items() if caption.startswith("Loss")},
+        score_pictures={caption: of for caption, of in shown.items() if caption.startswith("Scores")},
         lacks_pictures=not pictures,
     )
-
-
-def _measures(comparison: Comparison) -> list[Metric]:
-    """The metrics that say how good a model is: what is read of them is explained on the page."""
-    names = dict.fromkeys(name for model in comparison.models for name in model.metrics if comparison.is_defined(name))
-    return [of for of in map(metric_meaning, names) if of.better and not of.name.startswith(NEGATIVE)]
-
-
-def _chosen(pictures: Mapping[str, Path], start: str) -> dict[str, str]:
-    """The pictures whose caption starts so, as text."""
-    found = {caption: path for caption, path in pictures.items() if caption.startswith(start)}
-    return {caption: base64.b64encode(path.read_bytes()).decode("ascii") for caption, path in found.items()}

@@ -86,7 +86,7 @@ class TestPresets:
             preset(strength=0)
         with pytest.raises(ValueError, match=r"score_range\[0\] must be below score_range\[1\]"):
             preset(score_range=(1, 0))
-        with pytest.raises(TypeError, match=r"score_range must be a pair of numbers such as \(0.0, 1.0\), got '0,5'"):
+        with pytest.raises(TypeError, match=r"score_range must be a list of two numbers, got '0,5'"):
             preset(score_range="0,5")
         with pytest.raises(TypeError, match="strength must be a finite number > 0, got 'big' of type str"):
             preset(strength="big")
@@ -174,7 +174,7 @@ class TestLinkForThresholds:
             (("0.85",), "thresholds must be a list of numbers, got '0.85'"),
             (([math.nan],), r"thresholds\[0\] must be a finite number, got nan"),
             (([True],), r"thresholds\[0\] must be a finite number, got True"),
-            (([0.5], [1, 2]), "weights must have one number for each threshold, got 2 for 1 thresholds"),
+            (([0.5], [1, 2]), "thresholds and weights must have the same length, got 1 and 2"),
             (([0.5], [0]), r"weights\[0\] must be a finite number > 0, got 0"),
             (([0.5], [-1]), r"weights\[0\] must be a finite number > 0, got -1"),
             (([0.5], None, 0), "width must be a finite number > 0, got 0"),
@@ -386,8 +386,8 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("knots", "sensitivities", "message"),
         [
-            ([0, 1], [1], "2 knots and 1 sensitivities"),
-            ([], [], "got 0 knots and 0 sensitivities"),
+            ([0, 1], [1], "knots and sensitivities must have the same length, got 2 and 1"),
+            ([], [], r"must not all be 0, got \(\)"),
             ([1, 0], [1, 1], "knots must increase strictly, got 1, 0"),
             ([0, 0], [1, 1], "knots must increase strictly"),
             ([0, 1], [1, -1], r"sensitivities\[1\] must be a finite number >= 0, got -1"),
@@ -407,7 +407,7 @@ class TestParameters:
         assert PiecewiseLink(np.array([0.0, 1.0]), torch.tensor([1.0, 2.0])).knots == (0.0, 1.0)  # type: ignore[arg-type]
 
     def test_sums(self) -> None:
-        with pytest.raises(ValueError, match="1 weights and 2 links"):
+        with pytest.raises(ValueError, match="weights and links must have the same length, got 1 and 2"):
             WeightedSumLink([1.0], [IdentityLink(), IdentityLink()])  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="links must hold links, got 'identity'"):
             WeightedSumLink([1.0], ["identity"])  # type: ignore[arg-type, list-item]

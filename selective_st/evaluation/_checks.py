@@ -25,9 +25,8 @@ def checked_scores(name: str, values: Any) -> Floats:
     except (TypeError, ValueError):
         array = np.empty(0)
     if array.ndim != 1 or not array.size:
-        raise ValueError(
-            f"{name} must be a list of numbers, at least one, got {values!r:.60}. Write for example [0.2, 0.9]."
-        )
+        mend = "Write for example [0.2, 0.9]."
+        raise ValueError(f"{name} must be a list of numbers, at least one, got {values!r:.60}. {mend}")
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"{name} must hold finite numbers, got {array[row]} in row {row}.")
@@ -45,10 +44,11 @@ def checked_weights(owner: str, weight: Any, pairs: int) -> Floats:
     """The weights of pairs, all 1 where none are given; or raise unless they are as many numbers >= 0, not all 0."""
     weights = np.ones(pairs) if weight is None else checked_scores("weight", weight)
     if len(weights) != pairs or weights.min() < 0 or not weights.any():
-        raise ValueError(
-            f"{owner}: weight must hold a number >= 0 for each of {pairs} pairs, not all 0, got {weight!r:.60}. "
-            "Leave it out where all pairs count alike."
+        allowed, mend = (
+            f"a number >= 0 for each of {pairs} pairs, not all 0",
+            "Leave it out where all pairs count alike.",
         )
+        raise ValueError(f"{owner}: weight must hold {allowed}, got {weight!r:.60}. {mend}")
     return weights
 
 

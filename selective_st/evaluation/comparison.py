@@ -225,12 +225,11 @@ def compare(
     gold_scores = checks.checked_scores("gold", gold)
     rows_of = rows_by_cluster(owner, clusters, gold_scores)
     covered = checks.range_of_gold(gold_scores) if bin_range is None else bin_range
-    of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
     of_cuts = [of for cut in checks.checked_thresholds(owner, "cuts", cuts) for of in measures.at_threshold(cut)]
     models, reported = [], []
     for name, scores in predicted.items():
         own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
-        of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
+        of_pairs = measures.pair_metrics(owner, at_least, at_most, regions, [of])
         values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = None if of is None else _decided(of.is_sought(gold_scores), of.is_found(own))
@@ -289,9 +288,8 @@ def compare_on(
     Returns:
         The comparison. Pairs that share their first text are drawn together.
     """
-    settings = {
-        name: getattr(evaluator, name) for name in ("at_least", "at_most", "regions", "groups", "positive_from")
-    }
+    names = ("at_least", "at_most", "regions", "groups", "positive_from")
+    settings = {name: getattr(evaluator, name) for name in names}
     settings |= {"cuts": evaluator.thresholds, "clusters": evaluator.sentences1}
     settings["resamples"] = resamples_for(len(evaluator.scores))
     return compare(evaluator.scores.tolist(), predicted, thresholds=thresholds, metrics=metrics, **settings)

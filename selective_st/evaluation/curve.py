@@ -144,12 +144,9 @@ class CurveComparison:
             The ranges of thresholds, in order.
         """
         sides = np.where(self.high_of_all < 0, 0, np.where(self.low_of_all > 0, 1, -1)).tolist()
-        found = []
-        for side, run in groupby(zip(sides, self.thresholds.tolist(), strict=True), key=itemgetter(0)):
-            at = [threshold for _, threshold in run]
-            if side >= 0:
-                found.append(BetterRange(self.models[side], at[0], at[-1], len(at)))
-        return found
+        by_side = groupby(zip(sides, self.thresholds.tolist(), strict=True), key=itemgetter(0))
+        runs = [(side, [threshold for _, threshold in run]) for side, run in by_side]
+        return [BetterRange(self.models[side], at[0], at[-1], len(at)) for side, at in runs if side >= 0]
 
     def as_dict(self) -> dict[str, Any]:
         """The curves, and where a model is better, for JSON."""

@@ -225,10 +225,9 @@ def parts_by(gold: Any, predicted: Any, column: Sequence[Any]) -> dict[str, tupl
     elif all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in different):
         names = _thirds(np.asarray(values, dtype=np.float64))
     else:
-        raise ValueError(
-            f"parts_by: the column has {len(different)} different values, such as {next(iter(different))!r:.40}; at "
-            f"most {_MOST_VALUES} can be parts. Choose a column such as source or language, or one of numbers."
-        )
+        got = f"{len(different)} different values, such as {next(iter(different))!r:.40}"
+        mend = f"at most {_MOST_VALUES} can be parts. Choose a column such as source or language, or one of numbers."
+        raise ValueError(f"parts_by: the column has {got}; {mend}")
     return {name: (scores[0][names == name], scores[1][names == name]) for name in dict.fromkeys(names)}
 
 
@@ -272,10 +271,8 @@ def threshold_consistency(
     sought = {name: ScoreThreshold(0.0, gold_at_least).is_sought(gold) for name, (gold, _) in scores.items()}
     enough = [name for name, of in sought.items() if min(of.sum(), (~of).sum()) >= FEWEST]
     if len(enough) < 2:
-        raise ValueError(
-            f"threshold_consistency: two parts must have {FEWEST} pairs with gold >= {gold_at_least:g} and {FEWEST} "
-            f"others, got {len(enough)} of {len(parts)}. Give more pairs, or fewer parts."
-        )
+        what = f"{FEWEST} pairs with gold >= {gold_at_least:g} and {FEWEST} others, got {len(enough)} of {len(parts)}"
+        raise ValueError(f"threshold_consistency: two parts must have {what}. Give more pairs, or fewer parts.")
     halves = {name: _halves(sought[name], seed) for name in enough}
 
     def best(names: Sequence[str], half: int | None) -> float:

@@ -27,13 +27,7 @@ from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE, OF_AN_ORDER, Gains, Metric, metric_kind, metric_meaning
 from selective_st.evaluation.scoring import Encoding, Precision
-from selective_st.evaluation.thresholds import (
-    THRESHOLD_METRICS,
-    ScoreThreshold,
-    Side,
-    choose_threshold,
-    remember_threshold,
-)
+from selective_st.evaluation.thresholds import THRESHOLD_METRICS, ScoreThreshold, choose_threshold, remember_threshold
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
@@ -164,15 +158,14 @@ class ScoreEvaluator(BaseEvaluator):
         predicted = self.predict_by_function(model)
         metrics = self._by_function(predicted)
         if output_path is not None and self.write_csv:
-            for file_name, row in self._files(metrics, predicted).items():
+            for file_name, row in {self.csv_file: metrics, **self._more_files(predicted)}.items():
                 _append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **row})
         self.tell_card(model, metrics, epoch, steps)
-        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
-        return named
+        return dict(self.prefix_name_to_metrics(metrics, self.name))
 
-    def _files(self, metrics: dict[str, float], predicted: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """The CSV files to append to, and the row for each."""
-        return {self.csv_file: metrics}
+    def _more_files(self, predicted: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        """The CSV files to append to beside that of the metrics, and the row for each."""
+        return {}
 
     def tell_card(self, model: PairModel, metrics: Mapping[str, float], epoch: int = -1, steps: int = -1) -> None:
         """Have metrics, as `metrics` gives them, shown in the model's card."""
@@ -328,13 +321,12 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def _decision(self, gold: float | None, argument: str) -> ScoreThreshold:
         """What a threshold decides for, as a threshold whose value says nothing."""
-        found = self._default
         if gold is not None:
-            side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
-            found = ScoreThreshold(gold, gold, side)
-        if found is None:
+            is_low = gold in self.at_most and gold not in self.at_least
+            return ScoreThreshold(gold, gold, "at_most" if is_low else "at_least")
+        if self._default is None:
             raise ValueError(f"ScoreRegionEvaluator: say which gold score to decide for, for example {argument}=0.9.")
-        return found
+        return self._default
 
     @property
     def curve(self) -> tuple[Floats, Floats] | None:
@@ -363,9 +355,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def _asked(self) -> list[Metric]:
         """The metrics of pairs, and those of deciding; made anew: they are functions, and no pickle."""
-        found = measures.pair_metrics("ScoreRegionEvaluator", self.at_least, self.at_most, self.regions)
-        decided = self.threshold or self._decides
-        found += measures.decisions(decided) if decided else []
+        settings = (self.at_least, self.at_most, self.regions, [self.threshold or self._decides])
+        found = measures.pair_metrics("ScoreRegionEvaluator", *settings)
         return [*found, *(metric for cut in self.thresholds for metric in measures.at_threshold(cut))]
 
     def support(self) -> dict[str, Support]:
@@ -439,8 +430,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             self.threshold = self.threshold_from._choose(model, self._decides, self.threshold_metric, of)
         return super().__call__(model, output_path, epoch, steps)
 
-    def _files(self, metrics: dict[str, float], predicted: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
-        found = super()._files(metrics, predicted)
+    def _more_files(self, predicted: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+        found = {}
         for function, scores in predicted.items() if self.thresholds else ():
             at, losses = even_curve(scores, self.scores)
             file_name = f"{self.csv_file.removesuffix('_results.csv')}_threshold_curve{_end(function)}.csv"
@@ -566,13 +557,9 @@ class ScoreListEvaluator(ScoreEvaluator):
         ranked = [sample for sample in read if sample.documents]
         self.missed = len(read) - len(ranked)
         if not ranked:
-            raise ValueError(
-                f"{owner}: samples must hold at least one query, with a positive among its documents if "
-                "always_rerank_positives=False; got none. Leave that out, which adds the positives."
-            )
-        self.queries = [sample.query for sample in ranked]
-        self.documents = [sample.documents for sample in ranked]
-        self.labels = [sample.labels for sample in ranked]
+            what = "at least one query, with a positive among its documents if always_rerank_positives=False"
+            raise ValueError(f"{owner}: samples must hold {what}; got none. Leave that out, which adds the positives.")
+        self.queries, self.documents, self.labels, _ = map(list, zip(*ranked, strict=True))
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
         cutoffs = at_k if mrr_at_k is None else mrr_at_k
         self._asked = of = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
@@ -651,34 +638,27 @@ _SAMPLES = (("query", "positive", "negative"), ("query", "positive", "documents"
 
 def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: bool) -> _Sample:
     owner = "ScoreListEvaluator"
-    given = {key: value for key, value in sample.items() if value is not None}
-    keys = tuple(key for key in ("query", "positive", "negative", "documents", "labels") if key in given)
+    keys = tuple(key for key in ("query", "positive", "negative", "documents", "labels") if sample.get(key) is not None)
     if keys not in _SAMPLES:
-        raise ValueError(
-            f"{owner}: sample {row} must have the keys {', or '.join(map(str, _SAMPLES))}, and no more of these; it "
-            f'has {keys}. Write {{"query": "a pet", "positive": "a cat", "negative": ["a car"]}}.'
-        )
+        mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
+        what = f"sample {row} must have the keys {', or '.join(map(str, _SAMPLES))}, and no more of these"
+        raise ValueError(f"{owner}: {what}; it has {keys}. {mend}")
 
     def texts(key: str) -> list[str]:
-        value = given[key]
-        return checks.checked_texts(owner, f"{key!r} of sample {row}", [value] if isinstance(value, str) else value)
+        value = [sample[key]] if key == "query" or isinstance(sample[key], str) else sample[key]
+        return checks.checked_texts(owner, f"{key!r} of sample {row}", value)
 
-    query, *_ = checks.checked_texts(owner, f"'query' of sample {row}", [given["query"]])
-    first = texts(keys[1])
-    if "labels" in given:
-        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", given["labels"])
+    (query,), first = texts("query"), texts(keys[1])
+    if "labels" in keys:
+        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
         same_length(owner, f"Give one label for each document of sample {row}.", documents=first, labels=labels)
         return _Sample(query, first, labels)
     second = texts(keys[2])
-    if "negative" in given:
-        return _Sample(query, first + second, _labels(len(first), len(second)))
+    if "negative" in keys:
+        return _Sample(query, first + second, np.repeat([1.0, 0.0], [len(first), len(second)]))
     found = np.array([float(text in first) for text in second])
     others = [text for text in second if text not in first]
     as_given = np.append(found, np.ones(len(first) - int(found.sum()))) if found.any() else np.zeros(len(second))
     if always_rerank_positives:
-        return _Sample(query, first + others, _labels(len(first), len(others)), as_given)
+        return _Sample(query, first + others, np.repeat([1.0, 0.0], [len(first), len(others)]), as_given)
     return _Sample(query, second if found.any() else [], found, as_given)
-
-
-def _labels(positives: int, others: int) -> Floats:
-    return np.repeat([1.0, 0.0], [positives, others])

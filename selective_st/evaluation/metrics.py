@@ -21,7 +21,7 @@ import scipy  # whose parts come when they are used
 import selective_st.evaluation._checks as checks
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, one_of, same_length, whole_number
 from selective_st.evaluation._checks import TIE, Bools, Floats
-from selective_st.evaluation.thresholds import ScoreThreshold, Side
+from selective_st.evaluation.thresholds import ScoreThreshold
 
 Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
 Gains = Literal["linear", "exponential"]
@@ -96,11 +96,8 @@ class Metric:
     def negative(self) -> Metric:
         """An error with the better end up."""
         meaning = f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it."
-        name, title = f"{NEGATIVE}{self.name}", f"{self.title}, negative"
-        return replace(self, name=name, title=title, meaning=meaning, better="higher", compute=self._less)
-
-    def _less(self, gold: Floats, predicted: Floats) -> float:
-        return -self.compute(gold, predicted)
+        name, title, of = f"{NEGATIVE}{self.name}", f"{self.title}, negative", self.compute
+        return replace(self, name=name, title=title, meaning=meaning, better="higher", compute=lambda *at: -of(*at))
 
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
@@ -290,7 +287,8 @@ def _of_sought(name: str, title: str, better: Better, compute: OfSought, *, deci
 @partial(_of_sought, "ap", "Average precision", "higher", decides=False)
 def _ap(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """How cleanly the {top} predicted scores pick out the pairs with {of}; 1 is perfect, and needs no threshold."""
-    return average_precision(sought, predicted if of.side == "at_least" else -predicted)
+    ranks = worst_ranks(sought, of.sign * predicted)
+    return _mean_precision(ranks) if len(ranks) else math.nan
 
 
 @partial(_of_sought, "count", "Pairs", "", decides=False)
@@ -368,18 +366,20 @@ def at_threshold(threshold: float) -> list[Metric]:
 
 def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[ScoreThreshold]:
     """What is sought by thresholds on gold scores, as thresholds whose value says nothing."""
-    sides: tuple[tuple[Side, Sequence[float]], ...] = (("at_least", at_least), ("at_most", at_most))
-    return [ScoreThreshold(limit, limit, side) for side, limits in sides for limit in limits]
+    return [*(ScoreThreshold(of, of) for of in at_least), *(ScoreThreshold(of, of, "at_most") for of in at_most)]
 
 
-def pair_metrics(owner: str, at_least: Any, at_most: Any, regions: Any) -> list[Metric]:
+def pair_metrics(
+    owner: str, at_least: Any, at_most: Any, regions: Any, thresholds: Iterable[ScoreThreshold | None] = ()
+) -> list[Metric]:
     """The metrics of `region_metrics`, in the order that they are reported in; or raise."""
     sought = [checks.checked_thresholds(owner, *of) for of in (("at_least", at_least), ("at_most", at_most))]
     inside = checks.checked_regions(owner, regions)
     found = [_spearman(), _pearson(), _rmse(), _bias()]
     found += [make(of) for of in sought_by(*sought) for make in (_ap, _sought)]
     found += [make(*region) for region in inside for make in (_rmse, _bias, _spearman, _count)]
-    return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
+    found += [*(_quantile(100 * level) for level in QUANTILES), _spread()]
+    return [*found, *(metric for of in thresholds if of is not None for metric in decisions(of))]
 
 
 def measured(metrics: Iterable[Metric], gold: Floats, predicted: Floats) -> dict[str, float]:
@@ -432,10 +432,9 @@ def region_metrics(
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
     owner = "region_metrics"
-    metrics = pair_metrics(owner, at_least, at_most, regions)
     for threshold in thresholds:
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
-        metrics += decisions(threshold)
+    metrics = pair_metrics(owner, at_least, at_most, regions, thresholds)
     gold_scores, scores = checks.checked_pair(gold, predicted)
     return measured(with_negatives(metrics), gold_scores, scores) | by_bin(gold_scores, scores, bins, bin_range)
 
@@ -504,25 +503,8 @@ def worst_ranks(relevant: Bools, score: Floats) -> Ranks:
     return np.flatnonzero(relevant[order]) + 1
 
 
-def average_precision(relevant: Bools, score: Floats) -> float:
-    """The mean, over the positives, of the share of positives up to each; of tied candidates the negatives come first.
-
-    Args:
-        relevant: Which candidates are positive.
-        score: The candidates' scores.
-
-    Returns:
-        The average precision; NaN without a positive.
-
-    Example:
-        >>> round(average_precision(np.array([False, True, True]), np.array([0.9, 0.5, 0.5])), 3)  # (1/2 + 2/3) / 2
-        0.583
-    """
-    ranks = worst_ranks(relevant, score)
-    return _mean_precision(ranks) if len(ranks) else math.nan
-
-
 def _mean_precision(ranks: Ranks) -> float:
+    """The average precision: the mean, over the positives, of the share of positives up to each."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
@@ -577,9 +559,7 @@ def _errors_of_top(label: Floats, score: Floats, k: float) -> Floats:
     return errors
 
 
-@partial(
-    _of_list, "rmse_top@{0}", "Error of the top {0}", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares))
-)
+@partial(_of_list, "rmse_top@{0}", "Error of the top {0}", "lower", over_lists=lambda of: math.sqrt(np.mean(of)))
 def _rmse_of_top(label: Floats, score: Floats, k: float) -> float:
     """Typical distance of predicted and gold score{best}."""
     return float(np.mean(_errors_of_top(label, score, k) ** 2))
@@ -670,10 +650,8 @@ def questions_of(groups: Sequence[Sequence[int]], gold: Floats, positive_from: f
     for group in list_of("ranking_metrics", "groups", groups, "lists of rows", "[[0, 1], [2, 3]]"):
         rows = np.asarray(group if len(group) else np.empty(0, dtype=np.intp))
         if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or not np.isin(rows, np.arange(len(gold))).all():
-            raise ValueError(
-                f"groups must hold for each question the numbers of its rows, from 0 to {len(gold) - 1}, got "
-                f"{group!r:.60}. Write for example groups=[[0, 1], [2, 3]]."
-            )
+            what = f"for each question the numbers of its rows, from 0 to {len(gold) - 1}"
+            raise ValueError(f"groups must hold {what}, got {group!r:.60}. Write for example groups=[[0, 1], [2, 3]].")
         relevant = gold[rows] >= positive_from - TIE
         if relevant.any() and not relevant.all():
             questions.append(rows)
@@ -800,9 +778,8 @@ class ListMeasures:
         self.positive_from = finite_number(owner, "positive_from", positive_from)
         self.gains: Gains = one_of(owner, "gains", gains, ("linear", "exponential"))
         instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
-        if top_error is None:
-            top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
-        self.top_error = top_error
+        are_graded = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
+        self.top_error = are_graded if top_error is None else top_error
 
     @property
     def rankings(self) -> list[Metric]:

@@ -193,10 +193,8 @@ class ScoreThreshold:
         try:
             return cls(**config)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{config!r:.200} is not the config of a score threshold ({error}); it needs at least "
-                '{"value": 0.8, "gold": 0.95}.'
-            ) from None
+            needed = 'it needs at least {"value": 0.8, "gold": 0.95}'
+            raise ValueError(f"{config!r:.200} is not the config of a score threshold ({error}); {needed}.") from None
 
 
 def choose_threshold(
@@ -258,9 +256,8 @@ def choose_threshold(
     limits: dict[Side, Any] = {"at_least": gold_at_least, "at_most": gold_at_most}
     sought = [ScoreThreshold(0.0, limit, side) for side, limit in limits.items() if limit is not None]
     if len(sought) != 1:
-        raise ValueError(
-            f"{owner}: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got {limits}."
-        )
+        mend = "give either gold_at_least or gold_at_most, for example gold_at_least=0.95"
+        raise ValueError(f"{owner}: {mend}; got {limits}.")
     one_of(owner, "metric", metric, (*THRESHOLD_METRICS, *_PROMISES))
     wanted = [_PROMISES[metric][0]] if metric in _PROMISES else []
     bounds = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
@@ -273,12 +270,11 @@ def choose_threshold(
     gold_scores, scores = checked_pair(gold, predicted)
     relevant = sought[0].is_sought(gold_scores)
     if relevant.all() or not relevant.any():
-        raise ValueError(
-            f"{owner}: {'every' if relevant.any() else 'no'} pair of {chosen_on or 'the validation split'} has gold "
-            f"{sought[0].side.replace('_', ' ')} {sought[0].gold:g} (its gold scores go from {gold_scores.min():g} to "
-            f"{gold_scores.max():g}), so there is nothing to choose. Give a split with both kinds of pairs, or another "
-            "threshold on gold scores."
-        )
+        which = f"{'every' if relevant.any() else 'no'} pair of {chosen_on or 'the validation split'}"
+        what = f"{sought[0].side.replace('_', ' ')} {sought[0].gold:g}"
+        got = f"its gold scores go from {gold_scores.min():g} to {gold_scores.max():g}"
+        mend = "Give a split with both kinds of pairs, or another threshold on gold scores."
+        raise ValueError(f"{owner}: {which} has gold {what} ({got}), so there is nothing to choose. {mend}")
     order = sought[0].sign * scores
     counts = _counts(relevant, order)
     bound = next(iter(bounds.values()), None)
@@ -464,10 +460,8 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
             raise ValueError("a newer version of this library wrote it: pip install -U selective-st")
         return ScoreThreshold.from_dict(stored)
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"load_threshold: {THRESHOLD_FILE} of {name} cannot be read ({error}). Choose it anew, "
-            f"save_threshold({name!r}, choose_threshold(...)), or remove that file."
-        ) from error
+        mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
+        raise ValueError(f"load_threshold: {THRESHOLD_FILE} of {name} cannot be read ({error}). {mend}") from error
 
 
 def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:

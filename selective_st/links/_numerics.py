@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selective_st._autograd import KnownSlopes
 from selective_st._validation import finite_number, list_of
 
 
@@ -37,12 +36,6 @@ _NODE_WEIGHTS = [weight / 2 for weight in _NODE_WEIGHTS]
 _PANELS = 32
 _PANEL_NODES = [(panel + node) / _PANELS for panel in range(_PANELS) for node in _NODES]
 _PANEL_WEIGHTS = [weight / _PANELS for _ in range(_PANELS) for weight in _NODE_WEIGHTS]
-# Over many scores it is integrated once, over the panels of a table.
-_TABLE_PANELS = 512
-_FEW_SCORES = 2**15
-_PRECISE = (torch.float32, torch.float64)
-# Below this relative difference of h(p) and h(s), subtracting them loses too many digits.
-_CANCELLATION = 5e-3
 
 
 @lru_cache(maxsize=256)
@@ -73,33 +66,6 @@ def _to_working_precision(scores: Tensor) -> Tensor:
     return scores.to("cpu").to(torch.float64)
 
 
-def _checked_scores(owner: str, **given: Any) -> list[Tensor]:
-    """One or two arguments as tensors of one shape and dtype, of at least single precision."""
-    scores = []
-    for name, value in given.items():
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        tensor = check_tensor(owner, name, torch.tensor(float(value)) if is_number else value)
-        if tensor.dtype not in _PRECISE:
-            tensor = tensor.float() if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
-        scores.append(tensor)
-    if len(scores) == 1:
-        return scores
-    (a, b), (first, second) = scores, given
-    if a.dtype != b.dtype:
-        a, b = a.double(), b.double()
-    if a.shape != b.shape:
-        try:
-            a, b = torch.broadcast_tensors(a, b)
-        except RuntimeError:
-            raise ValueError(
-                f"{owner}: {first} and {second} must have shapes that broadcast, got {tuple(a.shape)} and "
-                f"{tuple(b.shape)}. Give both the same shape."
-            ) from None
-    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
-        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
-    return [a, b]
-
-
 def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes: Sequence[int], of: str = "") -> Tensor:
     """Return `value` if it is a tensor of some kind of numbers, in one of the shapes; or raise.
 
@@ -119,29 +85,20 @@ def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes:
         ValueError: If it has another shape.
     """
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
-        )
-    dtype = value.dtype
-    if kind == "any":
-        fits = True
-    elif dtype.is_floating_point:
-        fits = kind in ("real", "floating-point")
-    else:
-        fits = kind == "boolean" if dtype == torch.bool else not dtype.is_complex and kind in ("real", "whole")
-    if not fits:
+        got = type(value).__name__
+        raise TypeError(f"{owner}: {name} must be a torch.Tensor, got {got}. Use torch.tensor({name}).")
+    dtype, whole = value.dtype, ("real", "whole")
+    kinds = ("real", "floating-point") if dtype.is_floating_point else () if dtype.is_complex else whole
+    if kind not in ("any", *(("boolean",) if dtype == torch.bool else kinds)):
         cast = {"whole": "long", "boolean": "bool"}.get(kind, "float")
-        must = f"hold {kind} numbers, got dtype"
-        if kind == "boolean":
-            must = "be a boolean tensor (True where a score counts), got"
+        is_mask = kind == "boolean"
+        must = "be a boolean tensor (True where a score counts), got" if is_mask else f"hold {kind} numbers, got dtype"
         raise TypeError(f"{owner}: {name} must {must} {dtype}. Use {name}.{cast}().")
     if shapes and value.shape not in shapes:
         allowed = " or ".join(str(tuple(shape)) for shape in shapes)
         words, _, mend = of.partition(". ")
-        raise ValueError(
-            f"{owner}: {name} must have the shape {words + ', ' if words else ''}{allowed}, got {tuple(value.shape)}."
-            + (f" {mend}" if mend else "")
-        )
+        shape = f"{words + ', ' if words else ''}{allowed}, got {tuple(value.shape)}. {mend}"
+        raise ValueError(f"{owner}: {name} must have the shape {shape.strip()}")
     return value
 
 
@@ -158,7 +115,6 @@ def numbers_of(owner: str, name: str, values: Any, **sign: bool) -> tuple[float,
 # times it is 0. Scores in double precision are cut here, so that no multiple of them overflows.
 _LARGEST_HALF = 709.0
 _LARGEST_SCORE = 1e300
-_SMALL_WEIGHT = 2.0**-100
 
 
 # e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
@@ -242,47 +198,3 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
 def _softplus(x: Tensor) -> Tensor:
     """`log(1 + e^x)`. Unlike `torch.nn.functional.softplus`, exact for large x."""
     return torch.logaddexp(x, _constants(0.0, x.dtype, x.device))
-
-
-class _Elementwise(KnownSlopes):
-    """An elementwise function, computed in working precision, and its slopes.
-
-    Each derivative is the next function, so that gradients are as exact as values: H -> h -> h', D -> difference -> h'.
-    """
-
-    def __init__(self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]) -> None:
-        """Say how to compute it.
-
-        Args:
-            value: The function; or the function and its slope with respect to the first argument, found beside it.
-            *slopes: For each argument the slope, which autograd can follow.
-        """
-        self._value, self._slopes = value, slopes
-        self._found: Tensor | None = None
-
-    def value(self, *tensors: Tensor) -> Tensor:
-        found = self._value(*map(_to_working_precision, tensors))
-        if isinstance(found, tuple):
-            found, slope = found
-            self._found = slope.to(tensors[0])
-        return found.to(tensors[0])
-
-    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
-        pairs = zip(self._slopes, tangents, strict=True)
-        pushed = (_times(tangent, slope_of(*tensors)) for slope_of, tangent in pairs if tangent is not None)
-        return sum(pushed, torch.zeros_like(tensors[0]))
-
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        found = None if torch.is_grad_enabled() else self._found
-        pulled: list[Tensor | None] = [None if found is None else gradient * found]
-        for slope_of, is_needed in zip(self._slopes[found is not None :], needed[found is not None :], strict=True):
-            pulled.append(_times(gradient, slope_of(*tensors)) if is_needed else None)
-        return pulled if found is not None else pulled[1:]
-
-
-def _times(change: Tensor, slope: Tensor) -> Tensor:
-    """Their product: where nothing comes in, nothing goes out, however steep the function is there."""
-    return change * torch.where((change == 0) & slope.isinf(), 0, slope)
-
-
-_ALL_SCORES = Interval(-math.inf, math.inf)

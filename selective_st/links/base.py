@@ -5,33 +5,94 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from selective_st._autograd import look, may_hold
+from selective_st._autograd import KnownSlopes, look, may_hold
 from selective_st._caller import caller, wording
 from selective_st._validation import score_interval
-from selective_st.links._numerics import (
-    _ALL_SCORES,
-    _CANCELLATION,
-    _FEW_SCORES,
-    _LARGEST_SCORE,
-    _SMALL_WEIGHT,
-    _TABLE_PANELS,
-    Interval,
-    _checked_scores,
-    _Elementwise,
-    _integrate,
-    _to_working_precision,
-)
+from selective_st.links._numerics import _LARGEST_SCORE, Interval, _integrate, _to_working_precision, check_tensor
 
 _LINKS: dict[str, type[Link]] = {}  # by name, for configs
 _DEEPEST_NESTING = 50  # links within links
 _FARTHEST = torch.tensor(2.0**40, dtype=torch.float64)  # where the inverse is looked for
+_ALL_SCORES = Interval(-math.inf, math.inf)
+# Over many scores a potential of which only h is known is integrated once, over the panels of a table.
+_TABLE_PANELS = 512
+_FEW_SCORES = 2**15
+# Below this relative difference of h(p) and h(s), subtracting them loses too many digits.
+_CANCELLATION = 5e-3
+_SMALL_WEIGHT = 2.0**-100
+
+
+class _Elementwise(KnownSlopes):
+    """An elementwise function, computed in working precision, and its slopes.
+
+    Each derivative is the next function, so that gradients are as exact as values: H -> h -> h', D -> difference -> h'.
+    """
+
+    def __init__(self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]) -> None:
+        """Say how to compute it.
+
+        Args:
+            value: The function; or the function and its slope with respect to the first argument, found beside it.
+            *slopes: For each argument the slope, which autograd can follow.
+        """
+        self._value, self._slopes = value, slopes
+        self._found: Tensor | None = None
+
+    def value(self, *tensors: Tensor) -> Tensor:
+        found = self._value(*map(_to_working_precision, tensors))
+        if isinstance(found, tuple):
+            found, slope = found
+            self._found = slope.to(tensors[0])
+        return found.to(tensors[0])
+
+    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
+        pairs = zip(self._slopes, tangents, strict=True)
+        pushed = (_times(tangent, slope_of(*tensors)) for slope_of, tangent in pairs if tangent is not None)
+        return sum(pushed, torch.zeros_like(tensors[0]))
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        found = None if torch.is_grad_enabled() else self._found
+        pulled: list[Tensor | None] = [None if found is None else gradient * found]
+        for slope_of, is_needed in zip(self._slopes[found is not None :], needed[found is not None :], strict=True):
+            pulled.append(_times(gradient, slope_of(*tensors)) if is_needed else None)
+        return pulled if found is not None else pulled[1:]
+
+
+def _times(change: Tensor, slope: Tensor) -> Tensor:
+    """Their product: where nothing comes in, nothing goes out, however steep the function is there."""
+    return change * torch.where((change == 0) & slope.isinf(), 0, slope)
+
+
+def _checked_scores(owner: str, **given: Any) -> list[Tensor]:
+    """One or two arguments as tensors of one shape and dtype, of at least single precision."""
+    scores = []
+    for name, value in given.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        tensor = check_tensor(owner, name, torch.tensor(float(value)) if is_number else value)
+        if tensor.dtype not in (torch.float32, torch.float64):
+            tensor = tensor.float() if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+        scores.append(tensor)
+    if len(scores) == 1:
+        return scores
+    (a, b), (first, second) = scores, given
+    if a.dtype != b.dtype:
+        a, b = a.double(), b.double()
+    if a.shape != b.shape:
+        try:
+            a, b = torch.broadcast_tensors(a, b)
+        except RuntimeError:
+            got = f"got {tuple(a.shape)} and {tuple(b.shape)}. Give both the same shape."
+            raise ValueError(f"{owner}: {first} and {second} must have shapes that broadcast, {got}") from None
+    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
+        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+    return [a, b]
 
 
 class Link:
@@ -185,13 +246,9 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast.
         """
-        return self._elementwise(
-            lambda p, s: self._checked_matching("difference", p, s)[1],
-            lambda p, s: self.sensitivity(p),
-            lambda p, s: -self.sensitivity(s),
-            predicted=predicted,
-            target=target,
-        )
+        slopes = (lambda p, s: self.sensitivity(p)), (lambda p, s: -self.sensitivity(s))
+        scores = {"predicted": predicted, "target": target}
+        return self._elementwise(lambda p, s: self._checked_matching("difference", p, s)[1], *slopes, **scores)
 
     def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
@@ -234,13 +291,8 @@ class Link:
             slopes = (lambda p, y: self.sensitivity(p)), (lambda p, y: -torch.ones_like(y))
             return _Elementwise(lambda p, y: self._matching_of_value(p, y)[1], *slopes)(p, y)
 
-        return self._elementwise(
-            self._matching_of_value,
-            difference,
-            lambda p, y: self.inverse(y) - p,
-            predicted=predicted,
-            link_values=link_values,
-        )
+        scores = {"predicted": predicted, "link_values": link_values}
+        return self._elementwise(self._matching_of_value, difference, lambda p, y: self.inverse(y) - p, **scores)
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
         """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
@@ -266,19 +318,17 @@ class Link:
         check_domain(owner, self, bottom, top, what="low and high")
         if of == "sensitivity":
             average = float(self.difference(top, bottom)) / (high - low)
-            remedy = "A link without slope there has no sensitivity; choose another range or link."
+            mend = "A link without slope there has no sensitivity; choose another range or link."
         elif of == "value":
             average = float(self.divergence(top, bottom)) / (high - low) + float(self(bottom))
-            remedy = "Choose a link that is positive on the range, for example ExponentialLink."
+            mend = "Choose a link that is positive on the range, for example ExponentialLink."
         else:
             raise ValueError(f'{owner}: of must be "sensitivity" or "value", got {of!r}.')
         if not bool(self.sensitivity(top).isfinite() and self.sensitivity(bottom).isfinite()):
-            average, remedy = math.inf, "The link overflows there; lower its scale, or choose a range nearer to 0."
+            average, mend = math.inf, "The link overflows there; lower its scale, or choose a range nearer to 0."
         if not 0 < average < math.inf:
-            raise ValueError(
-                f"{owner}: the average {of} over [{low:g}, {high:g}] must be positive and finite, got {average:g}. "
-                f"{remedy}"
-            )
+            what = f"the average {of} over [{low:g}, {high:g}]"
+            raise ValueError(f"{owner}: {what} must be positive and finite, got {average:g}. {mend}")
         return (1 / average) * self
 
     def linear_outside(self, low: float | None, high: float | None) -> Link:
@@ -305,10 +355,9 @@ class Link:
             try:
                 config[name] = _to_config(getattr(self, name))
             except AttributeError:
-                raise TypeError(
-                    f"{type(self).__name__}.get_config_dict: the constructor's parameter {name!r} must be kept as the "
-                    f"attribute of that name. Add self.{name} = {name} to __init__, or make the class a dataclass."
-                ) from None
+                what = f"the constructor's parameter {name!r} must be kept as the attribute of that name"
+                mend = f"Add self.{name} = {name} to __init__, or make the class a dataclass."
+                raise TypeError(f"{type(self).__name__}.get_config_dict: {what}. {mend}") from None
         return config
 
     def validate(self) -> None:
@@ -331,22 +380,17 @@ class Link:
             values = self(grid)
         if not isinstance(values, Tensor) or values.shape != grid.shape:
             got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-            raise TypeError(
-                f"{name}: h must return one value for each score: for input of shape {tuple(grid.shape)} it gave {got}."
-            )
+            given = f"for input of shape {tuple(grid.shape)} it gave {got}"
+            raise TypeError(f"{name}: h must return one value for each score: {given}.")
         if values.isnan().any():
-            z = float(grid[values.isnan()][0])
-            raise ValueError(
-                f"{name}: h({z:g}) is NaN. Say where the link is defined: domain = Interval(low, high) in the class."
-            )
+            mend = "Say where the link is defined: domain = Interval(low, high) in the class."
+            raise ValueError(f"{name}: h({float(grid[values.isnan()][0]):g}) is NaN. {mend}")
         falls = (values[1:] < values[:-1] - 1e-9 * (values[1:].abs() + values[:-1].abs())).nonzero()
         if len(falls):
-            i = int(falls[0])
-            raise ValueError(
-                f"{name}: a link must be nondecreasing, but h({float(grid[i]):g}) = {float(values[i]):g} > "
-                f"h({float(grid[i + 1]):g}) = {float(values[i + 1]):g}. Its matching loss would be negative there; "
-                "return -h, or restrict the domain to where it rises."
-            )
+            ends = zip(grid[int(falls[0]) :][:2].tolist(), values[int(falls[0]) :][:2].tolist(), strict=True)
+            got = " > ".join(f"h({z:g}) = {value:g}" for z, value in ends)
+            mend = "Its matching loss would be negative there; return -h, or restrict the domain to where it rises."
+            raise ValueError(f"{name}: a link must be nondecreasing, but {got}. {mend}")
         _set(self, _validated=True)
 
     @property
@@ -489,15 +533,15 @@ class Link:
             def between(t: Tensor) -> Tensor:
                 return s.unsqueeze(-1) + t * d.unsqueeze(-1)
 
+            def slopes(t: Tensor) -> Tensor:
+                sensitivity = self.sensitivity(between(t))
+                return torch.stack([sensitivity, (1 - t) * sensitivity])
+
             of_p, of_s = self.h(p), self.h(s)
             # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
             rise = _integrate(lambda t: self.h(between(t)) - of_s.unsqueeze(-1), d, panels=True)
-            slope, weighted_slope = _integrate(
-                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
-                d,
-                panels=True,
-            )
+            slope, weighted_slope = _integrate(slopes, d, panels=True)
             divergence = torch.where(close, d * (d * weighted_slope), d * rise)
             divergence = torch.where(of_s.isinf(), math.inf, divergence)
             difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
@@ -549,10 +593,8 @@ class Link:
         if bool(at_end.any()):
             if not self._is_exact_far_out:
                 end = self.range.high if float(s[at_end][0]) > 0 else self.range.low
-                raise ValueError(
-                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link "
-                    "only approaches. Give link values strictly inside the range."
-                )
+                what = f"the loss is infinite for the link value {end:g}, which the link only approaches"
+                raise ValueError(f"{caller(type(self).__name__)}: {what}. Give link values strictly inside the range.")
             s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
         return self._matching(p, s)
 
@@ -610,10 +652,11 @@ def _check_domain(owner: str, link: Link, what: str, *scores: Tensor) -> None:
     for tensor in scores:
         low, high = (float(end) for end in tensor.detach().aminmax()) if tensor.numel() else link.domain
         if low < link.domain.low or high > link.domain.high:
-            raise ValueError(
-                f"{owner}: {what} must lie within the link's domain {link.domain}, got values from {low:g} to "
-                f"{high:g}. Use link.linear_outside(low, high), with ends inside the domain."
+            got, mend = (
+                f"values from {low:g} to {high:g}",
+                "link.linear_outside(low, high), with ends inside the domain",
             )
+            raise ValueError(f"{owner}: {what} must lie within the link's domain {link.domain}, got {got}. Use {mend}.")
 
 
 def _to_config(value: Any) -> Any:
@@ -683,10 +726,8 @@ def register_link(link_class: _LinkType) -> _LinkType:
         raise TypeError(f"register_link: link_class must be a subclass of Link, got {link_class!r}.")
     known = _LINKS.get(link_class.__name__)
     if known is not None and (known.__module__, known.__qualname__) != (link_class.__module__, link_class.__qualname__):
-        raise ValueError(
-            f"register_link: the name {link_class.__name__!r} is taken by {known.__module__}.{known.__qualname__}; "
-            "rename your class."
-        )
+        taken = f"{link_class.__name__!r} is taken by {known.__module__}.{known.__qualname__}"
+        raise ValueError(f"register_link: the name {taken}; rename your class.")
     _LINKS[link_class.__name__] = link_class
     return link_class
 
@@ -718,10 +759,9 @@ def link_from_config(config: Mapping[str, Any]) -> Link:
         SigmoidLink(scale=20.0, shift=0.8)
     """
     if not isinstance(config, Mapping):
-        raise TypeError(
-            f"{caller('link_from_config')}: config must be a dict such as "
-            f"{{'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}}, got {type(config).__name__}."
-        )
+        example = "{'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}"
+        owner, got = caller("link_from_config"), type(config).__name__
+        raise TypeError(f"{owner}: config must be a dict such as {example}, got {got}.")
     return cast(Link, _rebuilt(config, depth=0))
 
 
@@ -737,21 +777,15 @@ def _rebuilt(value: Any, depth: int) -> Any:
     link_type = fields.pop("type", None)
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
     if link_class is None:
-        raise ValueError(
-            f"{owner}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. "
-            "A link class of your own is made known with @register_link."
-        )
+        known, mend = ", ".join(sorted(_LINKS)), "A link class of your own is made known with @register_link."
+        raise ValueError(f"{owner}: unknown link type {link_type!r}; known types: {known}. {mend}")
     expected = _parameters_of(link_class)
-    wrong = {
-        "lacks": [name for name in expected if name not in fields],
-        "has unknown": [name for name in fields if name not in expected],
-    }
-    problems = [f"{words} {', '.join(map(repr, names))}" for words, names in wrong.items() if names]
+    lacks, unknown = ([of for of in one if of not in other] for one, other in ((expected, fields), (fields, expected)))
+    wrong = {"lacks": lacks, "has unknown": unknown}
+    problems = " and ".join(f"{words} {', '.join(map(repr, names))}" for words, names in wrong.items() if names)
     if problems:
-        raise ValueError(
-            f"{owner}: the config of a {link_type} {' and '.join(problems)}; its fields are: "
-            f"{', '.join(['type', *expected])}."
-        )
+        its = ", ".join(["type", *expected])
+        raise ValueError(f"{owner}: the config of a {link_type} {problems}; its fields are: {its}.")
     link = link_class(**{name: _rebuilt(item, depth + 1) for name, item in fields.items()})
     link.validate()
     return link

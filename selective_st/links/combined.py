@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._autograd import answers_at_once
-from selective_st._validation import finite_number, list_of, score_interval
+from selective_st._validation import finite_number, list_of, same_length, score_interval
 from selective_st.links._numerics import _LARGEST_SCORE, Interval
 from selective_st.links.base import _DEEPEST_NESTING, Link, _set, register_link
 
@@ -48,13 +48,9 @@ class WeightedSumLink(Link):
 
     def __post_init__(self) -> None:
         owner = "WeightedSumLink"
-        given = list_of(owner, "weights", self.weights, "numbers", "[0.3, 1.0]")
+        given = list_of(owner, "weights", self.weights, "numbers", "[0.3, 1.0]", lambda _: True)
         parts_of = list_of(owner, "links", self.links, "links", "[IdentityLink(), SigmoidLink(20, 0.8)]")
-        if len(given) != len(parts_of) or not given:
-            raise ValueError(
-                f"{owner}: give one weight for each link, and at least one of each, got {len(given)} weights and "
-                f"{len(parts_of)} links."
-            )
+        same_length(owner, "Give one weight for each link.", weights=given, links=parts_of)
         flat: list[tuple[float, Link]] = []
         for weight, link in zip(map(_weight_of, given), parts_of, strict=True):
             if not isinstance(link, Link):

@@ -11,15 +11,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._validation import finite_number
-from selective_st.links._numerics import (
-    Interval,
-    _constants,
-    _exponential_matching,
-    _integrate,
-    _softplus,
-    numbers_of,
-)
+from selective_st._validation import finite_number, same_length
+from selective_st.links._numerics import Interval, _constants, _exponential_matching, _integrate, _softplus, numbers_of
 from selective_st.links.base import Link, _set, register_link
 
 
@@ -107,11 +100,8 @@ class _ShiftedLink(Link):
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        _set(
-            self,
-            scale=finite_number(owner, "scale", self.scale, positive=True),
-            shift=finite_number(owner, "shift", self.shift),
-        )
+        scale = finite_number(owner, "scale", self.scale, positive=True)
+        _set(self, scale=scale, shift=finite_number(owner, "shift", self.shift))
 
     def _scaled(self, z: Tensor) -> Tensor:
         return self.scale * (z - self.shift)
@@ -267,10 +257,10 @@ class ExponentialLink(Link):
     def __post_init__(self) -> None:
         scale = finite_number("ExponentialLink", "scale", self.scale)
         if scale == 0:
-            raise ValueError(
-                "ExponentialLink: scale must not be 0, got 0.0. Use a positive scale where high scores matter, a "
-                "negative one where low scores do, or IdentityLink() where all matter alike."
+            mend = (
+                "Use a positive scale where high scores matter, a negative one where low scores do, or IdentityLink()."
             )
+            raise ValueError(f"ExponentialLink: scale must not be 0, got 0.0. {mend}")
         _set(self, scale=scale, range=Interval(0.0, math.inf) if scale > 0 else Interval(-math.inf, 0.0))
 
     def _exponential(self, z: Tensor, factor: float = 1.0) -> Tensor:
@@ -330,15 +320,11 @@ class PiecewiseLink(Link):
         owner = "PiecewiseLink"
         knots = numbers_of(owner, "knots", self.knots)
         slopes = numbers_of(owner, "sensitivities", self.sensitivities, nonnegative=True)
-        wrong = ""
-        if not knots or len(knots) != len(slopes):
-            wrong = f"give a knot and one sensitivity for each, got {len(knots)} knots and {len(slopes)} sensitivities"
-        elif falls := [f"{left:g}, {right:g}" for left, right in pairwise(knots) if not left < right]:
-            wrong = f"knots must increase strictly, got {falls[0]}"
-        elif not any(slopes):
-            wrong = "sensitivities must not all be 0: nothing would matter"
-        if wrong:
-            raise ValueError(f"{owner}: {wrong}.")
+        same_length(owner, "Give one sensitivity for each knot.", knots=knots, sensitivities=slopes)
+        if falls := [f"{left:g}, {right:g}" for left, right in pairwise(knots) if not left < right]:
+            raise ValueError(f"{owner}: knots must increase strictly, got {falls[0]}.")
+        if not any(slopes):
+            raise ValueError(f"{owner}: sensitivities must not all be 0, got {slopes}: nothing would matter.")
         _set(self, knots=knots, sensitivities=slopes)
 
     @property

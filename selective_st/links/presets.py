@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from selective_st._validation import finite_number, score_interval
+from selective_st._validation import finite_number, interval_of, same_length, score_interval
 from selective_st.links._numerics import numbers_of
 from selective_st.links.base import Link, _set
 from selective_st.links.combined import WeightedSumLink
@@ -37,20 +37,13 @@ def _preset(function: _Preset) -> _Preset:
         values = {**defaults, **given}
         if "strength" in values:
             values["strength"] = finite_number(owner, "strength", values["strength"], positive=True, largest=500)
-        ends = values["score_range"]
-        if isinstance(ends, str) or not isinstance(ends, Sequence) or len(ends) != 2:
-            raise TypeError(f"{owner}: score_range must be a pair of numbers such as (0.0, 1.0), got {ends!r}.")
-        values["score_range"] = score_interval(owner, *ends, names=("score_range[0]", "score_range[1]"))
+        values["score_range"] = interval_of(owner, "score_range", values["score_range"])
         link = function(**values).normalized(*values["score_range"])
-        shown = []
-        for name, value in given.items():
-            text = _written(value)
-            if name not in defaults:
-                shown.append(text)
-            elif text != _written(defaults[name]):
-                shown.append(f"{name}={text}")
-        code = f"{owner}({', '.join(shown)})"
-        _set(link, _as_written=code, _preset=(owner, code, [given[name] for name in given if name not in defaults]))
+        required = [value for name, value in given.items() if name not in defaults]
+        written = {name: _written(given[name]) for name in given if name in defaults}
+        changed = [f"{name}={text}" for name, text in written.items() if text != _written(defaults[name])]
+        code = f"{owner}({', '.join([*map(_written, required), *changed])})"
+        _set(link, _as_written=code, _preset=(owner, code, required))
         return link
 
     return make  # type: ignore[return-value]
@@ -193,11 +186,9 @@ def score_region(low: float, high: float, strength: float = 10.0, score_range: t
     bottom, top = score_range
     low, high = score_interval("score_region", low, high)
     if not (bottom <= low and high <= top):
-        raise ValueError(
-            f"score_region: the region [{low:g}, {high:g}] must lie within score_range ({bottom:g}, {top:g}). Give the "
-            f"range your scores have: score_region({low:g}, {high:g}, score_range=({min(low, bottom):g}, "
-            f"{max(high, top):g}))."
-        )
+        what = f"the region [{low:g}, {high:g}] must lie within score_range ({bottom:g}, {top:g})"
+        code = f"score_region({low:g}, {high:g}, score_range=({min(low, bottom):g}, {max(high, top):g}))"
+        raise ValueError(f"score_region: {what}. Give the range your scores have: {code}.")
     ramp = (top - bottom) / 10
     return PiecewiseLink((low - ramp, low, high, high + ramp), (1.0, strength, strength, 1.0))
 
@@ -247,17 +238,11 @@ def link_for_thresholds(
     if not places:
         raise ValueError(f"{owner}: give at least one threshold, for example {owner}([0.85]).")
     if outside:
-        wider = f"({min(low, *outside):g}, {max(high, *outside):g})"
-        raise ValueError(
-            f"{owner}: thresholds must lie within score_range ({low:g}, {high:g}), got {outside[0]:g}. Give the range "
-            f"your scores have: score_range={wider}."
-        )
+        what = f"thresholds must lie within score_range ({low:g}, {high:g}), got {outside[0]:g}"
+        wider = f"score_range=({min(low, *outside):g}, {max(high, *outside):g})"
+        raise ValueError(f"{owner}: {what}. Give the range your scores have: {wider}.")
     shares = [1.0] * len(places) if weights is None else numbers_of(owner, "weights", weights, positive=True)
-    if len(shares) != len(places):
-        raise ValueError(
-            f"{owner}: weights must have one number for each threshold, got {len(shares)} for {len(places)} "
-            "thresholds. Leave them out where all matter alike."
-        )
+    same_length(owner, "Leave weights out where all thresholds matter alike.", thresholds=places, weights=shares)
     width = finite_number(owner, "width", width, positive=True)
     floor = finite_number(owner, "elsewhere", elsewhere, nonnegative=True)
     if floor > 1:
