@@ -156,8 +156,7 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     """
     found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
     texts = [column for column in found if column.kind == "text"]
-    others = any(column.kind in ("texts", "id", "ids") for column in found)
-    if not others and all(column.looks == "constant" for column in texts):
+    if all(column.looks == "constant" for column in found if column.kind in ("text", "texts", "id", "ids")):
         # The same text in all rows may be one to train on, where there is no other.
         are_texts = {column.name for column in texts if "named attribute" not in column.tags}
         found = tuple(replace(each, looks="text") if each.name in are_texts else each for each in found)
@@ -179,11 +178,11 @@ def _column(table: Table, place: int, name: str) -> Column:
         kind = "empty"
     elif feature == "ClassLabel":
         kind = "class label"
-    elif all(issubclass(each, str) for each in types):
+    elif types == {str}:
         kind, looks = _kind_of_texts(name, known, place, table)
     elif types == {bool}:
         kind = "boolean"
-    elif bool not in types and all(issubclass(each, (int, float)) for each in types):
+    elif types <= {int, float}:
         kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, place, table)
     else:
         kind = _kind_of_lists(name, known) if types == {list} else "other"
@@ -247,11 +246,12 @@ def _kind_of_lists(name: str, values: list[list[Any]]) -> ColumnKind:
     items = [item for value in values[:_LOOKED_AT] for item in value if item is not None]
     if not items:
         return "other" if any(values) else "empty"
-    if "named id" in names.tags_of(name) and all(isinstance(item, (str, int)) for item in items):
+    types = set(map(type, items))
+    if "named id" in names.tags_of(name) and types <= {str, int, bool}:
         return "ids"
-    if all(isinstance(item, str) for item in items):
+    if types == {str}:
         return "texts"
-    if all(isinstance(item, (bool, int, float)) for item in items):
+    if types <= {bool, int, float}:
         return "other" if any(map(math.isinf, items)) else "numbers"
     numbers: list[Any] = [number for item in items for number in (item if isinstance(item, list) else [None])]
     return "number lists" if all(type(each) in (int, float) and not math.isinf(each) for each in numbers) else "other"
@@ -313,7 +313,7 @@ def nested_fields(values: Sequence[Any]) -> NestedCells | None:
     sizes = {
         name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
         for name, part in texts.items()
-        if part and all(isinstance(text, str) for text in part)
+        if set(map(type, part)) == {str}
     }
     sentences = [name for name, (words, _) in sizes.items() if not are_lists and words >= _SENTENCE]
     chosen = sentences or ([max(sizes, key=lambda name: sizes[name])] if sizes else [])
@@ -335,9 +335,7 @@ def _is_by_modality(value: Any) -> bool:
 
 def holds_infinite(value: Any) -> bool:
     """Whether it is an infinite number, or a list that holds one."""
-    if isinstance(value, list):
-        return any(map(holds_infinite, value))
-    return isinstance(value, float) and math.isinf(value)
+    return any(map(holds_infinite, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
 
 
 def are_messages(values: Sequence[Any]) -> bool:
@@ -348,12 +346,11 @@ def are_messages(values: Sequence[Any]) -> bool:
 
 def _is_written_data(text: str) -> bool:
     """Whether a text is a list or a dict, written as JSON or as Python does."""
-    text = text.strip()
-    if text[:1] + text[-1:] not in ("[]", "{}"):
+    if text.strip()[:1] not in ("[", "{"):
         return False
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return isinstance(read(text), (list, dict))
+            return isinstance(read(text.strip()), (list, dict))
     return False
 
 
@@ -417,7 +414,7 @@ def usual_scale(numbers: Sequence[float]) -> tuple[float, float] | None:
     """The smallest usual scale that holds labels; None where they do not tell it."""
     low, high = min(numbers), max(numbers)
     if low >= -1 and high <= 1:
-        return (0, 1) if low >= 0 else (-1, 1)
+        return (0 if low >= 0 else -1, 1)
     end = next((end for end in _SCALE_ENDS if high <= end), None)
     # Grades of 0 to 3 have a scale of their own; real numbers seldom reach its end.
     short = end is not None and are_whole(numbers) and high < (end if end < _SCALE_ENDS[-1] else 0.8 * end)

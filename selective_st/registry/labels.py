@@ -95,11 +95,8 @@ def speak_for_themselves(values: Collection[str]) -> bool:
 
 def read_label(reading: Reading, column: Column) -> None:
     """The label of inputs that stand in columns of their own."""
-    of_lists = {"numbers": _read_number_list, "number lists": _read_matrix}
-    readers = of_lists | dict.fromkeys(("integer", "float", "boolean"), _read_number)
-    if column.kind in ("text", "class label"):
-        _read_names(reading, column)
-        return
+    readers = {"numbers": _read_number_list, "number lists": _read_matrix, "text": _read_names}
+    readers |= {"class label": _read_names} | dict.fromkeys(("integer", "float", "boolean"), _read_number)
     if column.kind not in readers:
         reading.unclear(f"of {column} no label can be made as it is")
         return
@@ -115,7 +112,7 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
-    if column.kind not in of_lists:
+    if readers[column.kind] is _read_number:
         _scale(reading, column.numbers)
 
 
@@ -123,18 +120,15 @@ def read_label(reading: Reading, column: Column) -> None:
 
 
 def _read_number(reading: Reading, column: Column) -> None:
-    reading.label_values = column.ends
-    readers = {"single": _read_number_of_one, "pair": _read_number_of_pair, "triplet": _read_number_of_triplet}
-    if reading.shape in readers:
-        readers[reading.shape](reading, column)
-    else:
+    reading.label_values, count = column.ends, len(column.distinct)
+    if reading.shape == "n-tuple":
         reading.unclear(f"{len(reading.inputs)} inputs have one number, {column}: no loss takes that")
         reading.or_pairs("similarity")
-
-
-def _read_number_of_one(reading: Reading, column: Column) -> None:
-    count = len(column.distinct)
-    if not are_whole(column.distinct):
+    elif reading.shape == "triplet":
+        _read_number_of_triplet(reading, column)
+    elif reading.shape == "pair":
+        _read_number_of_pair(reading, column)
+    elif not are_whole(column.distinct):
         reading.unclear("single texts have numbers that are no classes: no loss takes that")
     elif column.hint == "score" or _PLAUSIBLE_CLASSES < count == len(column.numbers):
         reading.unclear(f"{column} holds whole numbers for single texts: classes, or scores?", "class")
@@ -193,11 +187,9 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
         reading.unclear("three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better")
         reading.or_pairs("binary")
         return
-    roles = names.roles_of(reading.input_names)
-    kinds = [roles[name] for name in reading.input_names if name in roles]
     stems = {names.stem_of(name)[0] for name in reading.input_names[1:]}
-    named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
-    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
+    named = reading.roles == ["anchor", "positive", "negative"] or "margin" in column.tags
+    documents = reading.roles == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
     if not named and not documents:
         reading.unclear(said("three and a number"), "margin")
         reading.or_pairs("similarity")
@@ -286,12 +278,12 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
 
 
 def _read_number_list(reading: Reading, column: Column) -> None:
-    lengths = lengths_of(reading, column)
+    lengths, documents = lengths_of(reading, column), len(reading.inputs) - 1
     if len(lengths) > 1:
         reading.unclear(said("lengths", column, min(lengths), max(lengths)))
     if len(lengths) != 1:
         return
-    length, documents = lengths.pop(), len(reading.inputs) - 1
+    [length] = lengths
     if documents >= 2 and length == documents:
         read_scores(reading, column.numbers)
         _or_embedding(reading, length)

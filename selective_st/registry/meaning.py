@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import labels, names
 from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
-from selective_st.registry.names import Role, roles_of
+from selective_st.registry.names import Role
 from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.steps import Step
 
@@ -94,18 +94,14 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
     is_turned = is_graded and names.is_negating(column.name) and not is_margin
     if "better" in column.tags or names.name_sides(values, reading.input_names):
         reading.no_label = True
-        reading.unclear(f"{column} may say which of the inputs is better, not whether they belong together")
+        reading.withdraw_label(f"{column} may say which of the inputs is better, not whether they belong together")
     elif is_turned and not (values and labels.speak_for_themselves(values)):
         reading.no_label = True
         reading.doubts = [doubt for doubt in reading.doubts if doubt != labels.GRANTED]
-        reading.unclear(said("turned", column))
+        reading.withdraw_label(said("turned", column))
     elif is_graded and reading.shape == "pair" and {each.role for each in reading.inputs} == {"positive", "negative"}:
-        reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
-    else:
-        return
-    if kind is not None and reading.shape is not None:
-        reading.alternatives.append((reading.shape, kind))
-    reading.label, reading.label_scale, reading.classes, reading.meaning = None, None, None, ""
+        what = "one text is named a positive and one a negative"
+        reading.withdraw_label(f"{what}, but there is no anchor to which they are so")
 
 
 def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> None:
@@ -119,45 +115,40 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
         return
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity"):
         return
-    if "of one text" in column.tags:
-        _disagree(reading, f"{name!r} is named like what one text is like, not how two relate")
-        return
     first, second = reading.input_names
     are_parts = names.are_parts(reading.input_names)
     is_other_score = "named bare score" in column.tags and (are_parts or len(column.words) > 1)
     is_quality = "quality" in column.tags or is_other_score
     told = is_relation or names.are_relation_values(values) or column.hint == "binary"
-    if told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality):
-        return
+    told = told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality)
     says_yes = names.says(values, "positive value", "negative value")
     says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
-    if are_parts:
-        _disagree(reading, f"{first!r} and {second!r} are named like parts of one text, of which the label may be")
-    elif names.is_said_before((first, second)):
-        _disagree(reading, f"{name!r} may be of the later of {first!r} and {second!r}, which the other comes before")
-    elif says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second):
-        _disagree(reading, f"yes and no in {name!r} may be the answer, or say whether the texts belong together")
-    elif _are_related(reading):
+    if "of one text" in column.tags:
+        doubt = f"{name!r} is named like what one text is like, not how two relate"
+    elif told:
         return
-    elif reading.label == "class" or (reading.label == "similarity" and (is_quality or are_whole(column.distinct))):
+    elif are_parts:
+        doubt = f"{first!r} and {second!r} are named like parts of one text, of which the label may be"
+    elif names.is_said_before((first, second)):
+        doubt = f"{name!r} may be of the later of {first!r} and {second!r}, which the other comes before"
+    elif says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second):
+        doubt = f"yes and no in {name!r} may be the answer, or say whether the texts belong together"
+    elif not _are_related(reading) and (
+        reading.label == "class" or (reading.label == "similarity" and (is_quality or are_whole(column.distinct)))
+    ):
         what = "the class" if reading.label == "class" else "how good it is"
-        _disagree(reading, f"{name!r} may tell {what}, of one text, or how {first!r} and {second!r} relate")
+        doubt = f"{name!r} may tell {what}, of one text, or how {first!r} and {second!r} relate"
+    else:
+        return
+    reading.withdraw_label(doubt, ("single", "class"))
 
 
 def _are_related(reading: Reading) -> bool:
     """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    if len(roles_of(reading.input_names)) == 2 or names.are_sides(reading.input_names):
+    if None not in reading.roles or names.are_sides(reading.input_names):
         return True
     is_search = any("search" in column.tags for column in reading.inputs)
     return is_search or all("unnamed" in column.tags for column in reading.inputs)
-
-
-def _disagree(reading: Reading, doubt: str) -> None:
-    """The label may be of one text: what it is for two is one reading."""
-    kind = reading.label
-    reading.unclear(doubt)
-    reading.alternatives = [("single", "class"), *([("pair", kind)] if kind else []), *reading.alternatives]  # type: ignore[list-item]
-    reading.label, reading.label_scale, reading.meaning = None, None, ""
 
 
 # --- List columns of inputs -------------------------------------------------------------------------------------------
@@ -165,9 +156,9 @@ def _disagree(reading: Reading, doubt: str) -> None:
 
 def _read_lists(reading: Reading, lists: Sequence[Column]) -> None:
     label, texts = reading.label_column, len(reading.inputs) - len(lists)
-    roles = roles_of(reading.input_names)
+    given = [*zip(reading.inputs, reading.roles, strict=True)]
     anchors, positives, negatives = (
-        [each for each in reading.inputs if roles.get(each.name) == role] for role in ("anchor", "positive", "negative")
+        [each for each, role in given if role == wanted] for wanted in ("anchor", "positive", "negative")
     )
     are_sides = len(anchors) == len(positives) == 1 and len(negatives) <= 1
     are_sides = are_sides and len(reading.inputs) == 2 + len(negatives) and anchors[0] not in lists
@@ -231,9 +222,7 @@ def _read_unlabelled(reading: Reading) -> None:
     reading.label = "none"
     if reading.shape == "single" or any(column.kind == "id" for column in reading.inputs):
         return
-    own = ", ".join(reading.input_names)
-    roles = roles_of(reading.input_names)
-    kinds = [roles.get(name) for name in reading.input_names]
+    own, kinds = ", ".join(reading.input_names), reading.roles
     first, second, *others = kinds
     if reading.shape == "pair":
         _read_pair(reading, kinds)

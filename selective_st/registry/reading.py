@@ -8,6 +8,7 @@ from typing import Literal
 
 from selective_st.catalog import SAID, LabelKind, Shape
 from selective_st.registry.columns import Column
+from selective_st.registry.names import Role, roles_of
 from selective_st.registry.steps import Step
 
 Certainty = Literal["certain", "likely", "unclear"]
@@ -51,6 +52,12 @@ class Reading:
         return [column.name for column in self.inputs]
 
     @property
+    def roles(self) -> list[Role | None]:
+        """What each input is for, by the names of all."""
+        roles = roles_of(self.input_names)
+        return [roles.get(name) for name in self.input_names]
+
+    @property
     def label_name(self) -> str | None:
         """The name of the label column."""
         return None if self.label_column is None else self.label_column.name
@@ -71,6 +78,13 @@ class Reading:
         """A doubt that leaves it open."""
         self.certainty = "unclear"
         self.doubt(doubt, *labels)
+
+    def withdraw_label(self, doubt: str, *likelier: tuple[Shape, LabelKind]) -> None:
+        """A doubt that leaves open what the label is: what it was read as is one reading, after likelier ones."""
+        self.unclear(doubt)
+        own = [(self.shape, self.label)] if self.shape and self.label else []
+        self.alternatives = [*likelier, *own, *self.alternatives]
+        self.label, self.label_scale, self.classes, self.meaning = None, None, None, ""
 
     def deny(self, doubt: str) -> None:
         """Values that speak against what the names say."""
