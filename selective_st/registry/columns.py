@@ -125,6 +125,11 @@ class Column:
         return min(self.numbers), max(self.numbers)
 
     @cached_property
+    def names(self) -> list[str]:
+        """The names of its classes, or its different texts."""
+        return list(self.classes) or (sorted(set(self.known)) if self.kind == "text" else [])
+
+    @cached_property
     def written(self) -> Written:
         """Its values as labels that people write."""
         return read_written(Counter(self.known))

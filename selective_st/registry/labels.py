@@ -215,7 +215,7 @@ def _read_names(reading: Reading, column: Column) -> None:
         what = "a text for a label" if is_text else "a class"
         reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
         return
-    found = sorted(set(column.known)) if is_text else list(column.classes)
+    found = column.names
     if len(found) == 1:
         reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
         reading.without_label = is_pair

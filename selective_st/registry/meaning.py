@@ -41,9 +41,11 @@ def read(reading: Reading) -> None:
         if are_messages(given.known):
             reading.unclear(f"{given} holds chat messages (role and content): they must be made texts first")
     if reading.label_column is not None:
-        values = _words_of_label(reading, reading.label_column)
-        _read_name(reading, reading.label_column, values)
-        _read_relation(reading, reading.label_column, values)
+        column = reading.label_column
+        of_numbers = ["true", "false"] if column.kind == "boolean" else list(reading.label_words.values())
+        values = column.names or of_numbers
+        _read_name(reading, column, values)
+        _read_relation(reading, column, values)
     unresolved = any(column.kind in ("id", "ids") for column in reading.inputs)
     is_mixed = reading.label == "none" and (unresolved or reading.shape == "pair")
     if reading.shape and reading.label and not reading.meaning and not is_mixed:
@@ -74,14 +76,6 @@ def _read_unread(reading: Reading, column: Column) -> None:
 
 
 # --- What the name of the label says ----------------------------------------------------------------------------------
-
-
-def _words_of_label(reading: Reading, column: Column) -> list[str]:
-    """The labels in words, if they are."""
-    if column.kind == "text":
-        return sorted(set(column.known))
-    of_numbers = ["true", "false"] if column.kind == "boolean" else list(reading.label_words.values())
-    return list(column.classes) or of_numbers
 
 
 def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
@@ -123,24 +117,17 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
     told = told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality)
     says_yes = names.says(values, "positive value", "negative value")
     says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
-    if "of one text" in column.tags:
-        doubt = f"{name!r} is named like what one text is like, not how two relate"
-    elif told:
-        return
-    elif are_parts:
-        doubt = f"{first!r} and {second!r} are named like parts of one text, of which the label may be"
-    elif names.is_said_before((first, second)):
-        doubt = f"{name!r} may be of the later of {first!r} and {second!r}, which the other comes before"
-    elif says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second):
-        doubt = f"yes and no in {name!r} may be the answer, or say whether the texts belong together"
-    elif not _are_related(reading) and (
-        reading.label == "class" or (reading.label == "similarity" and (is_quality or are_whole(column.distinct)))
-    ):
-        what = "the class" if reading.label == "class" else "how good it is"
-        doubt = f"{name!r} may tell {what}, of one text, or how {first!r} and {second!r} relate"
-    else:
-        return
-    reading.withdraw_label(doubt, ("single", "class"))
+    is_answer = says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second)
+    is_of_one = reading.label == "class" or (
+        reading.label == "similarity" and (is_quality or are_whole(column.distinct))
+    )
+    is_of_one = (
+        (is_of_one and not _are_related(reading)) or are_parts or is_answer or names.is_said_before((first, second))
+    )
+    if "of one text" in column.tags or (is_of_one and not told):
+        reading.withdraw_label(
+            f"{name!r} may be of one text, or tell how {first!r} and {second!r} relate", ("single", "class")
+        )
 
 
 def _are_related(reading: Reading) -> bool:
@@ -231,11 +218,8 @@ def _read_unlabelled(reading: Reading) -> None:
     # sentence0, sentence1, hard_negative
     if (first, second) in [("numbered", "numbered"), ("anchor", "positive")] and set(others) == {"negative"}:
         reading.because(f"the names {own} say so")
-    elif kinds.count("anchor") > 1:
-        reading.unclear("several columns are named as anchors: keep one, or make one text of them")
-        reading.or_pairs("none")
-    elif first == "anchor" and kinds.count("positive") > 1:
-        reading.unclear("several columns are named as documents or positives, none of which is said to be wrong")
+    elif kinds.count("anchor") > 1 or (first == "anchor" and kinds.count("positive") > 1):
+        reading.unclear(f"of {own} several are named as anchors, or as positives: keep one, or make one text of them")
         reading.or_pairs("none")
     elif "numbered" in kinds:
         reading.unclear(f"{own} are numbered: texts that mean the same, or right and wrong ones?")

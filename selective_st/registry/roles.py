@@ -84,7 +84,8 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
-    if _are_of_sides(named):
+    sides = {names.side_of_scores(column.name) for column in named if column.kind != "numbers"}
+    if len(named) == 2 and sides == {"positive", "negative"}:  # each is the score of one side, none the label
         reading.doubt(said("scores of two sides", listed(named, " and ")))
         candidates, named = _without(candidates, named), []
     named = [column for column in named if "gold" in column.words] or named
@@ -133,12 +134,6 @@ def _judgements(columns: Sequence[Column]) -> list[Column]:
     numbers = [column for column in columns if column.kind in _NUMERIC[:4] and _is_plausible(column)]
     found = [column for column in numbers if "named judgement" in column.tags]
     return found if len(found) > 1 else []
-
-
-def _are_of_sides(named: Sequence[Column]) -> bool:
-    """Whether columns are the scores of a right and of a wrong text, each of which is one side's, and no label."""
-    sides = {names.side_of_scores(column.name) for column in named}
-    return len(named) == 2 and sides == {"positive", "negative"} and all(column.kind != "numbers" for column in named)
 
 
 def _compare(reading: Reading, taken: Column, others: Sequence[Column]) -> None:
