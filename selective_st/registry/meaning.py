@@ -196,8 +196,6 @@ def _read_scored_list(reading: Reading, documents: Column, label: Column) -> Non
         reading.unclear(f"{unequal} row(s) have not as many {label} as {documents}", "scores")
     if not lengths or unequal:
         return
-    if len(lengths) > 1:
-        reading.because(f"the lists have {min(lengths)} to {max(lengths)} documents")
     labels.read_scores(reading, label.numbers)
     reading.alternatives.append(("n-tuple", reading.label or "scores"))
 
@@ -221,12 +219,10 @@ def _read_unlabelled(reading: Reading) -> None:
     elif kinds.count("anchor") > 1 or (first == "anchor" and kinds.count("positive") > 1):
         reading.unclear(f"of {own} several are named as anchors, or as positives: keep one, or make one text of them")
         reading.or_pairs("none")
-    elif "numbered" in kinds:
-        reading.unclear(f"{own} are numbered: texts that mean the same, or right and wrong ones?")
-        reading.others.append((tuple(reading.inputs[:2]), "none"))
     else:
         reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
-        reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in (0, 1)]
+        starts = (0,) if "numbered" in kinds else (0, 1)
+        reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in starts]
 
 
 def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
@@ -252,11 +248,8 @@ def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
 
 
 def _read_positives(reading: Reading, kinds: Sequence[Role | None]) -> None:
-    if "negative" in kinds:
-        reading.unclear("a column is named a negative, but there is no anchor with a positive: pairs would be wrong")
-        return
-    if names.are_premises(reading.input_names):
-        reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
+    if "negative" in kinds or names.are_premises(reading.input_names):
+        reading.unclear("by their names, the texts of a row may contradict: they are no positives by themselves")
         return
     reading.meaning = ANCHOR_POSITIVE
     empty = [column for column in reading.columns if column.kind == "empty" and column.hint]

@@ -104,8 +104,8 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     elif candidates:
         reading.label_column = found = candidates[0]
         reading.doubt(f"{found} is taken for the label, which a trainer knows only if it is called label or score")
-        if doubt := _doubt(found, alone, len(longer)):
-            reading.unclear(f"{found} {doubt}")
+        if _is_doubtful(found, alone, len(longer)):
+            reading.unclear(f"{found} may be a label, or something else that is known of a row")
             reading.without_label = True
     elif len(sentences) == 1:
         groups = [column for column in columns if column.kind == "id" and "group" in column.tags]
@@ -114,19 +114,17 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
             reading.label_rivals = (group,)
 
 
-def _doubt(found: Column, alone: int, longer: int) -> str:
-    """What speaks against a column as label, where neither its name nor its values say that it is one."""
+def _is_doubtful(found: Column, alone: int, longer: int) -> bool:
+    """Whether neither the name nor the values of a column say that it is the label."""
     values = list(found.classes) or list(map(str, found.known))
     are_told = names.are_yes_and_no(values) or names.are_relation_values(values)
     is_told = (found.looks == "category" or found.kind == "class label") and are_told
     is_told = is_told or names.is_flag(found.name, values) or _is_class_of_text(found, alone)
     if is_told or found.hint or "unnamed" in found.tags:
-        return ""
-    if not _is_plausible(found) or "fit" in found.tags:
-        return "holds numbers, but neither its name nor its values are those of labels"
+        return False
     is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
     is_asked = found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded)
-    return "may be a label, or something else that is known of a row: its name is neither" if is_asked else ""
+    return is_asked or not _is_plausible(found) or "fit" in found.tags
 
 
 def _judgements(columns: Sequence[Column]) -> list[Column]:
@@ -327,13 +325,12 @@ def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
     """Inputs by their names whose values name something instead of saying it, or are those of labels."""
     texts = [column for column in inputs if column.kind in ("text", "texts")]
     codes = [column for column in texts if column.holds_codes]
-    if codes and len(codes) == len(inputs):
-        reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
+    doubt_codes = reading.deny if len(codes) == len(inputs) else reading.doubt
     for column in texts:
         if column.looks == "named" or (column.kind == "texts" and column.holds_names_only):
             reading.deny(said("names only", column))
         elif column in codes:
-            reading.doubt(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
+            doubt_codes(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
         elif column.looks == "category" and column.role in ("positive", "negative") and len(inputs) > 1:
             reading.class_of.append(column)
             doubt = reading.doubt if names.key_of(column.name) == "positive" else reading.unclear
