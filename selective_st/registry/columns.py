@@ -135,19 +135,15 @@ class Column:
         return read_written(Counter(self.known))
 
     @property
-    def texts(self) -> list[str]:
-        """The texts that are there, and those in lists of texts."""
-        return _texts_in(self.known)
-
-    @property
     def holds_codes(self) -> bool:
         """Whether its texts are names of something, such as `doc-17`; a few rows do not show that."""
-        return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, self.texts))
+        return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, _texts_in(self.known)))
 
     @property
     def holds_names_only(self) -> bool:
         """Whether its texts are UUIDs, hashes or links, which say nothing in however few rows."""
-        return bool(self.texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in self.texts)
+        texts = _texts_in(self.known)
+        return bool(texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in texts)
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:

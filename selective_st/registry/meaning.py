@@ -118,24 +118,16 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
     says_yes = names.says(values, "positive value", "negative value")
     says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
     is_answer = says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second)
-    is_of_one = reading.label == "class" or (
-        reading.label == "similarity" and (is_quality or are_whole(column.distinct))
-    )
-    is_of_one = (
-        (is_of_one and not _are_related(reading)) or are_parts or is_answer or names.is_said_before((first, second))
-    )
-    if "of one text" in column.tags or (is_of_one and not told):
-        reading.withdraw_label(
-            f"{name!r} may be of one text, or tell how {first!r} and {second!r} relate", ("single", "class")
-        )
-
-
-def _are_related(reading: Reading) -> bool:
-    """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    if None not in reading.roles or names.are_sides(reading.input_names):
-        return True
-    is_search = any("search" in column.tags for column in reading.inputs)
-    return is_search or all("unnamed" in column.tags for column in reading.inputs)
+    # Names that say what each text is for, or nothing at all, say that the label is of both.
+    are_related = None not in reading.roles or names.are_sides(reading.input_names)
+    are_related = are_related or any("search" in given.tags for given in reading.inputs)
+    are_related = are_related or all("unnamed" in given.tags for given in reading.inputs)
+    is_graded = reading.label == "similarity" and (is_quality or are_whole(column.distinct))
+    is_open = (reading.label == "class" or is_graded) and not are_related
+    is_open = is_open or are_parts or is_answer or names.is_said_before((first, second))
+    if "of one text" in column.tags or (is_open and not told):
+        doubt = f"{name!r} may be of one text, or tell how {first!r} and {second!r} relate"
+        reading.withdraw_label(doubt, ("single", "class"))
 
 
 # --- List columns of inputs -------------------------------------------------------------------------------------------

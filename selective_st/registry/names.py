@@ -88,8 +88,6 @@ def stem_of(name: str) -> tuple[str, int | None]:
 def words_of(name: str) -> list[str]:
     """The words of a name, without its number; where words are not parted, those that are known."""
     words = stem_of(name)[0].split("_")
-    if not re.search("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", name):
-        return words
     whole = words[0]
     known = (word for word in _UNSPACED if word in whole and word != whole)
     return words + sorted(known, key=lambda word: (whole.rfind(word) + len(word), len(word)))  # in the name's order

@@ -193,8 +193,7 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return True
     if not is_category or column.role is not None or "damaged" in column.tags:
         return False
-    is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
-    is_judged = names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person
+    is_judged = names.are_judgements(column.known) and not column.speaks_of("named metadata", "person")
     if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
     is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)
