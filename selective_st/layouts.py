@@ -105,10 +105,9 @@ class GradedPairs:
             return None
         first, second = map(role_of, self.columns)
         words, others = (set(words_of(name)) for name in self.columns)
-        asks = first == "anchor" and "anchor" not in words
-        if asks and second not in ("anchor", "numbered") and not others & _SAME_AGAIN:
-            return True
-        return False if first is not None and (first == second or others & _SAME_AGAIN) else None
+        if first is not None and (first == second or others & _SAME_AGAIN):
+            return False
+        return True if first == "anchor" and "anchor" not in words and second != "numbered" else None
 
     @property
     def sentences1(self) -> list[str]:

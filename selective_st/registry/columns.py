@@ -155,7 +155,7 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     Returns:
         A description of each column, in their order.
     """
-    found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    found = tuple(_column(table, name) for name in table.columns)
     texts = [column for column in found if column.kind == "text"]
     if all(column.looks == "constant" for column in found if column.kind in ("text", "texts", "id", "ids")):
         # The same text in all rows may be one to train on, where there is no other.
@@ -167,7 +167,7 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     return tuple(replace(column, kind="id", looks="") if _is_of_codes(column) else column for column in found)
 
 
-def _column(table: Table, place: int, name: str) -> Column:
+def _column(table: Table, name: str) -> Column:
     cells = table.values[name]
     known = present(cells)
     feature = type(table.features.get(name)).__name__
@@ -180,11 +180,11 @@ def _column(table: Table, place: int, name: str) -> Column:
     elif feature == "ClassLabel":
         kind = "class label"
     elif types == {str}:
-        kind, looks = _kind_of_texts(name, known, place, table)
+        kind, looks = _kind_of_texts(name, known, table)
     elif types == {bool}:
         kind = "boolean"
     elif types <= {int, float}:
-        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, place, table)
+        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, table)
     else:
         kind = _kind_of_lists(name, known) if types == {list} else "other"
     as_text = kind in ("integer", "float") and isinstance(known[0], str)
@@ -192,13 +192,13 @@ def _column(table: Table, place: int, name: str) -> Column:
     return Column(name, kind, as_text, looks, cells, known, classes)
 
 
-def _kind_of_texts(name: str, values: list[str], place: int, table: Table) -> tuple[ColumnKind, Looks]:
+def _kind_of_texts(name: str, values: list[str], table: Table) -> tuple[ColumnKind, Looks]:
     if "named id" in names.tags_of(name) and not _are_sentences(values):
         return "id", ""
     if names.role_of(name) is None:
         if None not in map(as_number, values):
             whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", value) for value in values)
-            return _kind_of_numbers(name, list(map(int, values)), place, table) if whole else "float", ""
+            return _kind_of_numbers(name, list(map(int, values)), table) if whole else "float", ""
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
             return "other", "numbers"
     if "media" in names.tags_of(name) and all(map(_is_code, values)):
@@ -226,17 +226,18 @@ def _looks(values: Sequence[str]) -> Looks:
     return "short" if short else "text"
 
 
-def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
+def _kind_of_numbers(name: str, values: Sequence[float], table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
-    counts = whole and not names.hint_of(name) and _count_up(name, values, table, is_first=place == 0)
+    counts = whole and not names.hint_of(name) and _count_up(name, values, table)
     if "named id" in names.tags_of(name) or counts or (whole and max(map(abs, values)) > _EXACT):
         return "id"
     return "integer" if whole else "float"
 
 
-def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: bool) -> bool:
+def _count_up(name: str, values: Sequence[float], table: Table) -> bool:
     """Whether numbers count the rows, or are so many different ones that they name them."""
-    if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
+    least = 3 if name == table.columns[0] else _COUNTED_ROWS
+    if len(values) < max(least, len(table.sampled) / 2):
         return False
     rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if present([value])]
     steps = {value - row for value, row in zip(values, rows, strict=True)}
@@ -398,10 +399,9 @@ def is_metadata(column: Column) -> bool:
 def are_class_names(values: Iterable[Any]) -> bool:
     """Whether texts are short, and come again."""
     found = present(values)
-    if not found or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
+    are_numbers = sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2  # such as 0,5 or 4/5
+    if not found or are_numbers or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
         return False
-    if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:
-        return False  # numbers in some way of writing: 0,5 or 80 % or 4/5
     known = {names.key_of(value) for value in found}
     return len(known) < len(found) or names.says(known, "nli value", "positive value", "negative value")
 

@@ -197,9 +197,7 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
     reading.label = "margin"
     reading.because("three inputs have one number: a margin between two documents")
     doubt_odd_inputs(reading)
-    if are_whole(column.distinct):
-        reading.doubt("the margins are whole numbers")
-    if column.name != reading.trainer_label or column.hint == "score":
+    if are_whole(column.distinct) or column.name != reading.trainer_label or column.hint == "score":
         reading.doubt(f"{column} could also be the score of one document only")
 
 
@@ -321,13 +319,10 @@ def _or_embedding(reading: Reading, length: int) -> None:
 
 def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
-    count = reading.label_length if reading.label_length is not None else "as many"
-    reading.because(f"each row has {count} number(s) for its documents, one for each")
+    reading.because("each row has one number for each of its documents")
     reading.label = "binary list" if set(numbers) <= {0, 1} else "scores"
-    if reading.label == "binary list":
-        reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
-    elif are_whole(numbers):
-        reading.doubt("the scores are whole numbers: grades")
+    if are_whole(numbers):
+        reading.doubt("the scores are whole numbers: grades, or 1 and 0 for right and wrong documents", "scores")
     _scale(reading, numbers)
 
 
