@@ -21,7 +21,7 @@ from selective_st.registry.steps import Step
 from selective_st.written import are_plain, read_written
 
 _SHOWN = 3  # words among numbers
-_LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
+_LOOKED_AT = 1_000  # rows in which numbers of lists are read
 _EMBEDDING_LENGTH = 8  # a shorter list is hardly an embedding
 _PLAUSIBLE_CLASSES = 11
 _SIGNS = ("integer", "float", "boolean", "text", "class label")

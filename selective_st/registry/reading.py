@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -92,10 +93,8 @@ class Reading:
         self.values_deny = True
 
     def or_pairs(self, label: LabelKind) -> None:
-        """Further readings: the first text with each of the others."""
-        first, *rest = self.inputs
-        self.others += [((first, other), label) for other in rest[:2]]
-        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
+        """Further readings: two of the first three texts."""
+        self.others += [(two, label) for two in itertools.combinations(self.inputs[:3], 2)]
         self.alternatives.append(("pair", label))
 
 
