@@ -121,8 +121,8 @@ def _likely_columns(dataset: Dataset) -> list[str]:
     numbers = [column for column in found.columns if column.kind in _NUMBERS and not is_metadata(column)]
     labels = sorted(numbers, key=lambda column: not column.hint)
     texts = [column for column in found.columns if column.kind == "text" and not is_metadata(column)]
-    texts.sort(key=lambda column: column.looks != "text")
-    return [column.name for column in (*texts[:2], labels[0])] if len(texts) > 1 and labels else []
+    texts = sorted(sorted(texts, key=lambda column: column.looks != "text")[:2], key=found.columns.index)
+    return [column.name for column in (*texts, labels[0])] if len(texts) == 2 and labels else []
 
 
 def _checked_texts(table: FileTable, name: str) -> list[str]:
