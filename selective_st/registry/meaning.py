@@ -239,7 +239,7 @@ def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
 
 def _read_positives(reading: Reading, kinds: Sequence[Role | None]) -> None:
     if "negative" in kinds or names.are_premises(reading.input_names):
-        reading.unclear("by their names, the texts of a row may contradict, and there is no anchor to which one is a positive")
+        reading.unclear("by their names, the texts may contradict; there is no anchor with a positive")
         return
     reading.meaning = ANCHOR_POSITIVE
     empty = [column for column in reading.columns if column.kind == "empty" and column.hint]
