@@ -16,13 +16,12 @@ from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import as_number, but_for_few, is_metadata, scale_around, usual_scale
 from selective_st.registry.detection import format_of
-from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
+from selective_st.registry.names import TRAINER_LABELS, says
 from selective_st.registry.table import tables
 
 __all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table"]
 
 _NUMBERS = ("integer", "float", "boolean", "class label")
-_SAMPLE = 1_000  # rows whose texts are compared by length
 
 
 def read_pairs(
@@ -120,16 +119,10 @@ def _likely_columns(dataset: Dataset) -> list[str]:
     if len(found.inputs) == 2 and found.label_column is not None:
         return [*found.inputs, found.label_column]
     numbers = [column for column in found.columns if column.kind in _NUMBERS and not is_metadata(column)]
-    words = {column.name: _words(dataset, column.name) for column in found.columns if column.kind == "text"}
-    texts = sorted(sorted(words, key=lambda name: -words[name])[:2], key=dataset.column_names.index)
-    labels = sorted(numbers, key=lambda column: not hint_of(column.name))
-    return [*texts, labels[0].name] if len(texts) == 2 and labels else []
-
-
-def _words(dataset: Dataset, column: str) -> float:
-    """How many words the texts of a column have, where they differ."""
-    texts = {text for text in dataset[:_SAMPLE][column] if text}
-    return sum(len(text.split()) for text in texts) / _SAMPLE
+    labels = sorted(numbers, key=lambda column: not column.hint)
+    texts = [column for column in found.columns if column.kind == "text" and not is_metadata(column)]
+    texts = sorted(sorted(texts, key=lambda column: column.looks != "text")[:2], key=found.columns.index)
+    return [column.name for column in (*texts, labels[0])] if len(texts) == 2 and labels else []
 
 
 def _checked_texts(table: FileTable, name: str) -> list[str]:
@@ -182,9 +175,7 @@ def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: b
     wrong = [row for row, number in enumerate(numbers) if number is None and not absent[row]]
     if wrong:
         words = {str(label) for label in labels}
-        yes, no = (
-            sorted(word for word in words if key_of(word) in known) for known in (POSITIVE_VALUES, NEGATIVE_VALUES)
-        )
+        yes, no = (sorted(word for word in words if says([word], f"{sign} value")) for sign in ("positive", "negative"))
         if len(yes) + len(no) == len(words):
             mend = f"Write 1 for {' and '.join(yes) or 'yes'}, 0 for {' and '.join(no) or 'no'}."
             raise DataError(f"{table.name}: the labels in column {name!r} are words. {mend}")

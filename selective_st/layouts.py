@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from operator import itemgetter
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import scipy  # whose parts come when they are used
@@ -22,6 +23,8 @@ from selective_st.registry.names import role_of, words_of
 
 By = Literal["first", "either"]
 Numbers = NDArray[np.intp]
+_Texts = TypeVar("_Texts", str, tuple[str, str])
+_Labels = dict[str, float]  # of candidates
 
 _SAME_AGAIN = {"paraphrase", "paraphrased", "rephrased", "duplicate", "similar"}  # a text like the first, no answer
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
@@ -102,10 +105,9 @@ class GradedPairs:
             return None
         first, second = map(role_of, self.columns)
         words, others = (set(words_of(name)) for name in self.columns)
-        asks = first == "anchor" and "anchor" not in words
-        if asks and second not in ("anchor", "numbered") and not others & _SAME_AGAIN:
-            return True
-        return False if first is not None and (first == second or others & _SAME_AGAIN) else None
+        if first is not None and (first == second or others & _SAME_AGAIN):
+            return False
+        return True if first == "anchor" and "anchor" not in words and second != "numbered" else None
 
     @property
     def sentences1(self) -> list[str]:
@@ -290,21 +292,20 @@ def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: f
     """
     groups, notes = _comparable_groups(pairs, by, "lists")
     lists = []
-    for group in groups:
-        positives, others = _parted(group, positive_from)
+    for anchor, candidates in groups:
+        positives, others = _parted(candidates, positive_from)
         positives = positives[: list_size - 1]
-        chosen = [*positives, *others[: list_size - len(positives)]]
-        lists.append((group.anchor, [group.others[i] for i in chosen], [group.labels[i] for i in chosen]))
-    sizes = [len(labels) for *_, labels in lists]
+        lists.append((anchor, [*positives, *others[: list_size - len(positives)]]))
+    sizes = [len(chosen) for _, chosen in lists]
     longest, count = max(sizes), sum(sizes)
-    rows = [
-        (anchor, *texts, *[""] * (longest - len(texts)), [*labels, *[math.nan] * (longest - len(texts))])
-        for anchor, texts, labels in lists
-    ]
+    rows: list[tuple[Any, ...]] = []
+    for anchor, chosen in lists:
+        texts, labels = zip(*chosen, *[("", math.nan)] * (longest - len(chosen)), strict=True)
+        rows.append((anchor, *texts, list(labels)))
     names = ("anchor", *(f"doc_{place}" for place in range(1, longest + 1)), "label")
     note = f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {longest} candidates, {count:,} in all"
-    left_out = sum(len(group.others) for group in groups) - count
-    long = sum(len(group.others) > list_size for group in groups)
+    left_out = sum(len(candidates) for _, candidates in groups) - count
+    long = sum(len(candidates) > list_size for _, candidates in groups)
     more = f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else ""
     return Examples(of_rows(names, rows), "lists", [*notes, note + more])
 
@@ -330,17 +331,17 @@ def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from
     groups, notes = _comparable_groups(pairs, by, "triplets")
     rows: list[tuple[str, ...]] = []
     possible = 0
-    for group in groups:
-        labels = group.labels
-        possible += (len(labels) ** 2 - sum(number**2 for number in Counter(labels).values())) // 2
-        positives, others = (part[:list_size] for part in _parted(group, positive_from))
+    for anchor, candidates in groups:
+        alike = Counter(candidates.values()).values()
+        possible += (len(candidates) ** 2 - sum(number**2 for number in alike)) // 2
+        positives, others = (part[:list_size] for part in _parted(candidates, positive_from))
         places = [*enumerate(positives), *enumerate(others)]
-        found = sorted(
-            (labels[low] - labels[high], (b - a) % len(others), place, high, low)
-            for place, ((a, high), (b, low)) in enumerate(itertools.permutations(places, 2))
-            if labels[high] > labels[low] + _TIE
-        )
-        rows += [(group.anchor, group.others[high], group.others[low]) for *_, high, low in found[:list_size]]
+        found = [
+            ((low - high, (b - a) % len(others)), (anchor, positive, negative))
+            for (a, (positive, high)), (b, (negative, low)) in itertools.permutations(places, 2)
+            if high > low + _TIE
+        ]
+        rows += [texts for _, texts in sorted(found, key=itemgetter(0))[:list_size]]
     note = f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
     left_out = f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else ""
     return _examples(("anchor", "positive", "negative"), rows, "triplets", [*notes, note + left_out])
@@ -365,13 +366,11 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
         DataError: If no label is high enough.
     """
     least = positive_from - _TIE
-    negatives: dict[str, list[str]] = {}
-    for group in map(_without_repeats, pairs.groups(by) if by else ()):
-        candidates = zip(group.others, group.labels, strict=True)
-        negatives[group.anchor] = [text for text, label in candidates if label < least]
-    best: dict[tuple[str, str], float] = {}
-    for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
-        best[first, second] = max(label, best.get((first, second), label))
+    negatives = {
+        group.anchor: [text for text, label in _highest(group.others, group.labels).items() if label < least]
+        for group in (pairs.groups(by) if by else ())
+    }
+    best = _highest(zip(pairs.sentences1, pairs.sentences2, strict=True), pairs.scores)
     used: Counter[str] = Counter()
     rows: list[tuple[str, ...]] = []
     for first, second in (texts for texts, label in best.items() if label >= least):
@@ -409,19 +408,20 @@ def _examples(names: Sequence[str], rows: Sequence[tuple[str, ...]], noun: str, 
     return Examples(of_rows(names, rows), noun, notes, fewest)
 
 
-def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:
-    """The groups with candidates of different labels, each candidate once; and notes."""
+def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[tuple[str, _Labels]], list[str]]:
+    """The texts that have candidates of different labels, with the label of each candidate; and notes."""
     mend = (
         "Give data in which a text has several others with different labels (such as a question and its answers), or "
         "train with --loss pointwise."
     )
     if by is None:
         raise DataError(f"{pairs.name}: no text occurs in several pairs, so there are no {noun} to make. {mend}")
-    merged = [_without_repeats(group) for group in pairs.groups(by)]
-    groups = [group for group in merged if max(group.labels) > min(group.labels) + _TIE]
-    single = sum(len(group.others) == 1 for group in merged)
+    every = pairs.groups(by)
+    merged = [(group.anchor, _highest(group.others, group.labels)) for group in every]
+    groups = [group for group in merged if max(group[1].values()) > min(group[1].values()) + _TIE]
+    single = sum(len(candidates) == 1 for _, candidates in merged)
     equal = len(merged) - single - len(groups)
-    repeats = sum(len(group.others) for group in pairs.groups(by)) - sum(len(group.others) for group in merged)
+    repeats = sum(len(group.others) for group in every) - sum(len(candidates) for _, candidates in merged)
     side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
     counts = {"with a single candidate": single, "whose labels are all equal": equal}
     left_out = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
@@ -434,22 +434,21 @@ def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[li
     return groups, [note]
 
 
-def _without_repeats(group: Group) -> Group:
-    """The group with each candidate once, with its highest label."""
-    best: dict[str, tuple[float, int]] = {}
-    for text, label, row in zip(group.others, group.labels, group.rows, strict=True):
-        if text not in best or label > best[text][0]:
-            best[text] = (label, row)
-    return Group(group.anchor, list(best), *map(list, zip(*best.values(), strict=True)))
+def _highest(texts: Iterable[_Texts], labels: Iterable[float]) -> dict[_Texts, float]:
+    """Each text, or pair of texts, once, with its highest label."""
+    best: dict[_Texts, float] = {}
+    for text, label in zip(texts, labels, strict=True):
+        best[text] = max(label, best.get(text, label))
+    return best
 
 
-def _parted(group: Group, positive_from: float) -> tuple[list[int], list[int]]:
-    """The positives by falling label, and the others in order; both of a group with different labels have some."""
-    low, high = min(group.labels), max(group.labels)
+def _parted(candidates: _Labels, positive_from: float) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """The positives by falling label, and the others in order; both have some where labels differ."""
+    low, high = min(candidates.values()), max(candidates.values())
     least = (positive_from if low < positive_from - _TIE <= high else high) - _TIE
-    order = sorted(range(len(group.labels)), key=lambda i: -group.labels[i])
-    positives = [i for i in order if group.labels[i] >= least]
-    return positives, sorted({*order} - {*positives})
+    positives = [each for each in candidates.items() if each[1] >= least]
+    others = [each for each in candidates.items() if each[1] < least]
+    return sorted(positives, key=itemgetter(1), reverse=True), others
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ there is, 1 being that without a word for it; `orders` go from the least to the 
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -86,16 +87,15 @@ def _list(text: str) -> list[float] | None:
     """Several numbers in one text: `[3, 4, 5]`, `3; 4; 5`, `3|4|5` or `3, 4, 5`."""
     if not text.startswith("["):
         numbers = [_number("plain", part.strip()) for part in re.split(r"\s*[;|]\s*|,\s+", text)]
-        return (
-            [number for number in numbers if number is not None] if len(numbers) > 1 and None not in numbers else None
-        )
+        found = [number for number in numbers if number is not None]
+        return found if len(found) == len(numbers) > 1 else None
     try:
         values = json.loads(re.sub(r"\bnan\b", "null", text, flags=re.IGNORECASE))
     except ValueError:
         return None
     if not all(isinstance(value, (int, float, type(None))) for value in values):
         return None
-    return [float("nan") if value is None else float(value) for value in values]
+    return [math.nan if value is None else float(value) for value in values]
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------

@@ -332,7 +332,7 @@ def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
 
 def _says_something_else(label: str) -> bool:
     """Whether a name of a label says the reverse of what losses read, or which of the texts is better."""
-    return names.is_negating(label) or bool(names.CHOICE_WORDS & {*names.words_of(label)})
+    return names.is_negating(label) or "better" in names.tags_of(label)
 
 
 def _is_label(dataset: Dataset, column: str) -> bool:
@@ -343,11 +343,11 @@ def _is_label(dataset: Dataset, column: str) -> bool:
         return True
     if any(isinstance(value, list) for value in values) or names.role_of(column) is not None:
         return False
-    if names.hint_of(column) or names.key_of(column) in names.TOPIC_NAMES:
+    if names.hint_of(column) or names.key_of(column) in names.words_for("topic"):
         return True
     words = {names.key_of(text) for text in texts}
     few = len(words) <= _FEW_CLASSES and len(words) * _ROWS_OF_A_CLASS <= len(texts)
-    return words <= names.POSITIVE_VALUES | names.NEGATIVE_VALUES or (few and are_class_names(texts))
+    return words <= names.words_for("positive value", "negative value") or (few and are_class_names(texts))
 
 
 # --- Labels -----------------------------------------------------------------------------------------------------------

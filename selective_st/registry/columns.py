@@ -125,24 +125,25 @@ class Column:
         return min(self.numbers), max(self.numbers)
 
     @cached_property
+    def names(self) -> list[str]:
+        """The names of its classes, or its different texts."""
+        return list(self.classes) or (sorted(set(self.known)) if self.kind == "text" else [])
+
+    @cached_property
     def written(self) -> Written:
         """Its values as labels that people write."""
         return read_written(Counter(self.known))
 
     @property
-    def texts(self) -> list[str]:
-        """The texts that are there, and those in lists of texts."""
-        return _texts_in(self.known)
-
-    @property
     def holds_codes(self) -> bool:
         """Whether its texts are names of something, such as `doc-17`; a few rows do not show that."""
-        return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, self.texts))
+        return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, _texts_in(self.known)))
 
     @property
     def holds_names_only(self) -> bool:
         """Whether its texts are UUIDs, hashes or links, which say nothing in however few rows."""
-        return bool(self.texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in self.texts)
+        texts = _texts_in(self.known)
+        return bool(texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in texts)
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:
@@ -154,10 +155,9 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     Returns:
         A description of each column, in their order.
     """
-    found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    found = tuple(_column(table, name) for name in table.columns)
     texts = [column for column in found if column.kind == "text"]
-    others = any(column.kind in ("texts", "id", "ids") for column in found)
-    if not others and all(column.looks == "constant" for column in texts):
+    if all(column.looks == "constant" for column in found if column.kind in ("text", "texts", "id", "ids")):
         # The same text in all rows may be one to train on, where there is no other.
         are_texts = {column.name for column in texts if "named attribute" not in column.tags}
         found = tuple(replace(each, looks="text") if each.name in are_texts else each for each in found)
@@ -167,7 +167,7 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     return tuple(replace(column, kind="id", looks="") if _is_of_codes(column) else column for column in found)
 
 
-def _column(table: Table, place: int, name: str) -> Column:
+def _column(table: Table, name: str) -> Column:
     cells = table.values[name]
     known = present(cells)
     feature = type(table.features.get(name)).__name__
@@ -179,12 +179,12 @@ def _column(table: Table, place: int, name: str) -> Column:
         kind = "empty"
     elif feature == "ClassLabel":
         kind = "class label"
-    elif all(issubclass(each, str) for each in types):
-        kind, looks = _kind_of_texts(name, known, place, table)
+    elif types == {str}:
+        kind, looks = _kind_of_texts(name, known, table)
     elif types == {bool}:
         kind = "boolean"
-    elif bool not in types and all(issubclass(each, (int, float)) for each in types):
-        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, place, table)
+    elif types <= {int, float}:
+        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, table)
     else:
         kind = _kind_of_lists(name, known) if types == {list} else "other"
     as_text = kind in ("integer", "float") and isinstance(known[0], str)
@@ -192,13 +192,13 @@ def _column(table: Table, place: int, name: str) -> Column:
     return Column(name, kind, as_text, looks, cells, known, classes)
 
 
-def _kind_of_texts(name: str, values: list[str], place: int, table: Table) -> tuple[ColumnKind, Looks]:
+def _kind_of_texts(name: str, values: list[str], table: Table) -> tuple[ColumnKind, Looks]:
     if "named id" in names.tags_of(name) and not _are_sentences(values):
         return "id", ""
     if names.role_of(name) is None:
         if None not in map(as_number, values):
             whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", value) for value in values)
-            return _kind_of_numbers(name, list(map(int, values)), place, table) if whole else "float", ""
+            return _kind_of_numbers(name, list(map(int, values)), table) if whole else "float", ""
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
             return "other", "numbers"
     if "media" in names.tags_of(name) and all(map(_is_code, values)):
@@ -226,17 +226,18 @@ def _looks(values: Sequence[str]) -> Looks:
     return "short" if short else "text"
 
 
-def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
+def _kind_of_numbers(name: str, values: Sequence[float], table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
-    counts = whole and not names.hint_of(name) and _count_up(name, values, table, is_first=place == 0)
+    counts = whole and not names.hint_of(name) and _count_up(name, values, table)
     if "named id" in names.tags_of(name) or counts or (whole and max(map(abs, values)) > _EXACT):
         return "id"
     return "integer" if whole else "float"
 
 
-def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: bool) -> bool:
+def _count_up(name: str, values: Sequence[float], table: Table) -> bool:
     """Whether numbers count the rows, or are so many different ones that they name them."""
-    if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
+    least = 3 if name == table.columns[0] else _COUNTED_ROWS
+    if len(values) < max(least, len(table.sampled) / 2):
         return False
     rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if present([value])]
     steps = {value - row for value, row in zip(values, rows, strict=True)}
@@ -247,11 +248,12 @@ def _kind_of_lists(name: str, values: list[list[Any]]) -> ColumnKind:
     items = [item for value in values[:_LOOKED_AT] for item in value if item is not None]
     if not items:
         return "other" if any(values) else "empty"
-    if "named id" in names.tags_of(name) and all(isinstance(item, (str, int)) for item in items):
+    types = set(map(type, items))
+    if "named id" in names.tags_of(name) and types <= {str, int, bool}:
         return "ids"
-    if all(isinstance(item, str) for item in items):
+    if types == {str}:
         return "texts"
-    if all(isinstance(item, (bool, int, float)) for item in items):
+    if types <= {bool, int, float}:
         return "other" if any(map(math.isinf, items)) else "numbers"
     numbers: list[Any] = [number for item in items for number in (item if isinstance(item, list) else [None])]
     return "number lists" if all(type(each) in (int, float) and not math.isinf(each) for each in numbers) else "other"
@@ -313,7 +315,7 @@ def nested_fields(values: Sequence[Any]) -> NestedCells | None:
     sizes = {
         name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
         for name, part in texts.items()
-        if part and all(isinstance(text, str) for text in part)
+        if set(map(type, part)) == {str}
     }
     sentences = [name for name, (words, _) in sizes.items() if not are_lists and words >= _SENTENCE]
     chosen = sentences or ([max(sizes, key=lambda name: sizes[name])] if sizes else [])
@@ -335,9 +337,7 @@ def _is_by_modality(value: Any) -> bool:
 
 def holds_infinite(value: Any) -> bool:
     """Whether it is an infinite number, or a list that holds one."""
-    if isinstance(value, list):
-        return any(map(holds_infinite, value))
-    return isinstance(value, float) and math.isinf(value)
+    return any(map(holds_infinite, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
 
 
 def are_messages(values: Sequence[Any]) -> bool:
@@ -348,12 +348,11 @@ def are_messages(values: Sequence[Any]) -> bool:
 
 def _is_written_data(text: str) -> bool:
     """Whether a text is a list or a dict, written as JSON or as Python does."""
-    text = text.strip()
-    if text[:1] + text[-1:] not in ("[]", "{}"):
+    if text.strip()[:1] not in ("[", "{"):
         return False
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return isinstance(read(text), (list, dict))
+            return isinstance(read(text.strip()), (list, dict))
     return False
 
 
@@ -400,10 +399,9 @@ def is_metadata(column: Column) -> bool:
 def are_class_names(values: Iterable[Any]) -> bool:
     """Whether texts are short, and come again."""
     found = present(values)
-    if not found or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
+    are_numbers = sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2  # such as 0,5 or 4/5
+    if not found or are_numbers or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
         return False
-    if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:
-        return False  # numbers in some way of writing: 0,5 or 80 % or 4/5
     known = {names.key_of(value) for value in found}
     return len(known) < len(found) or names.says(known, "nli value", "positive value", "negative value")
 
@@ -417,7 +415,7 @@ def usual_scale(numbers: Sequence[float]) -> tuple[float, float] | None:
     """The smallest usual scale that holds labels; None where they do not tell it."""
     low, high = min(numbers), max(numbers)
     if low >= -1 and high <= 1:
-        return (0, 1) if low >= 0 else (-1, 1)
+        return (0 if low >= 0 else -1, 1)
     end = next((end for end in _SCALE_ENDS if high <= end), None)
     # Grades of 0 to 3 have a scale of their own; real numbers seldom reach its end.
     short = end is not None and are_whole(numbers) and high < (end if end < _SCALE_ENDS[-1] else 0.8 * end)

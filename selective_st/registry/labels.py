@@ -21,7 +21,7 @@ from selective_st.registry.steps import Step
 from selective_st.written import are_plain, read_written
 
 _SHOWN = 3  # words among numbers
-_LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
+_LOOKED_AT = 1_000  # rows in which numbers of lists are read
 _EMBEDDING_LENGTH = 8  # a shorter list is hardly an embedding
 _PLAUSIBLE_CLASSES = 11
 _SIGNS = ("integer", "float", "boolean", "text", "class label")
@@ -95,11 +95,8 @@ def speak_for_themselves(values: Collection[str]) -> bool:
 
 def read_label(reading: Reading, column: Column) -> None:
     """The label of inputs that stand in columns of their own."""
-    of_lists = {"numbers": _read_number_list, "number lists": _read_matrix}
-    readers = of_lists | dict.fromkeys(("integer", "float", "boolean"), _read_number)
-    if column.kind in ("text", "class label"):
-        _read_names(reading, column)
-        return
+    readers = {"numbers": _read_number_list, "number lists": _read_matrix, "text": _read_names}
+    readers |= {"class label": _read_names} | dict.fromkeys(("integer", "float", "boolean"), _read_number)
     if column.kind not in readers:
         reading.unclear(f"of {column} no label can be made as it is")
         return
@@ -115,7 +112,7 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
-    if column.kind not in of_lists:
+    if readers[column.kind] is _read_number:
         _scale(reading, column.numbers)
 
 
@@ -123,18 +120,15 @@ def read_label(reading: Reading, column: Column) -> None:
 
 
 def _read_number(reading: Reading, column: Column) -> None:
-    reading.label_values = column.ends
-    readers = {"single": _read_number_of_one, "pair": _read_number_of_pair, "triplet": _read_number_of_triplet}
-    if reading.shape in readers:
-        readers[reading.shape](reading, column)
-    else:
+    reading.label_values, count = column.ends, len(column.distinct)
+    if reading.shape == "n-tuple":
         reading.unclear(f"{len(reading.inputs)} inputs have one number, {column}: no loss takes that")
         reading.or_pairs("similarity")
-
-
-def _read_number_of_one(reading: Reading, column: Column) -> None:
-    count = len(column.distinct)
-    if not are_whole(column.distinct):
+    elif reading.shape == "triplet":
+        _read_number_of_triplet(reading, column)
+    elif reading.shape == "pair":
+        _read_number_of_pair(reading, column)
+    elif not are_whole(column.distinct):
         reading.unclear("single texts have numbers that are no classes: no loss takes that")
     elif column.hint == "score" or _PLAUSIBLE_CLASSES < count == len(column.numbers):
         reading.unclear(f"{column} holds whole numbers for single texts: classes, or scores?", "class")
@@ -193,11 +187,9 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
         reading.unclear("three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better")
         reading.or_pairs("binary")
         return
-    roles = names.roles_of(reading.input_names)
-    kinds = [roles[name] for name in reading.input_names if name in roles]
     stems = {names.stem_of(name)[0] for name in reading.input_names[1:]}
-    named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
-    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
+    named = reading.roles == ["anchor", "positive", "negative"] or "margin" in column.tags
+    documents = reading.roles == ["anchor", "positive", "positive"] and len(stems) == 1 and column.ends[0] < 0
     if not named and not documents:
         reading.unclear(said("three and a number"), "margin")
         reading.or_pairs("similarity")
@@ -205,9 +197,7 @@ def _read_number_of_triplet(reading: Reading, column: Column) -> None:
     reading.label = "margin"
     reading.because("three inputs have one number: a margin between two documents")
     doubt_odd_inputs(reading)
-    if are_whole(column.distinct):
-        reading.doubt("the margins are whole numbers")
-    if column.name != reading.trainer_label or column.hint == "score":
+    if are_whole(column.distinct) or column.name != reading.trainer_label or column.hint == "score":
         reading.doubt(f"{column} could also be the score of one document only")
 
 
@@ -220,10 +210,9 @@ def _read_names(reading: Reading, column: Column) -> None:
     if not is_text:
         reading.label_values = column.ends
     if reading.shape in ("triplet", "n-tuple"):
-        what = "a text for a label" if is_text else "a class"
-        reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
+        reading.unclear(f"{len(reading.inputs)} inputs have one class, {column}: no loss takes that")
         return
-    found = sorted(set(column.known)) if is_text else list(column.classes)
+    found = column.names
     if len(found) == 1:
         reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
         reading.without_label = is_pair
@@ -251,12 +240,12 @@ def _are_no_classes(reading: Reading, column: Column) -> bool:
     written, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
     if written.kind == "numbers" and (is_pair or not are_names):
-        others = ", ".join(map(repr, written.others[:_SHOWN]))
-        but = f", but {others} too: leave out these rows" if others else ""
-        reading.unclear(f"{column} holds numbers written as text{but}")
-        mapping = (("mapping", dict.fromkeys(written.others)),) if others else ()
+        reading.unclear(f"{column} holds numbers written as text")
+        mapping = (("mapping", dict.fromkeys(written.others)),) if written.others else ()
         reading.needed.append(Step("labels_to_float", (column.name,), mapping))
-        reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
+        if written.others:
+            reading.unclear(f"beside them are {', '.join(map(repr, written.others[:_SHOWN]))}: leave out these rows")
+            reading.needed.append(Step("remove_empty_rows", ((column.name,),)))
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
     elif written.kind == "grades" and is_pair and len(written.values) > 2 and column.hint != "class":
@@ -286,12 +275,12 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
 
 
 def _read_number_list(reading: Reading, column: Column) -> None:
-    lengths = lengths_of(reading, column)
+    lengths, documents = lengths_of(reading, column), len(reading.inputs) - 1
     if len(lengths) > 1:
         reading.unclear(said("lengths", column, min(lengths), max(lengths)))
     if len(lengths) != 1:
         return
-    length, documents = lengths.pop(), len(reading.inputs) - 1
+    [length] = lengths
     if documents >= 2 and length == documents:
         read_scores(reading, column.numbers)
         _or_embedding(reading, length)
@@ -330,13 +319,10 @@ def _or_embedding(reading: Reading, length: int) -> None:
 
 def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
-    count = reading.label_length if reading.label_length is not None else "as many"
-    reading.because(f"each row has {count} number(s) for its documents, one for each")
+    reading.because("each row has one number for each of its documents")
     reading.label = "binary list" if set(numbers) <= {0, 1} else "scores"
-    if reading.label == "binary list":
-        reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
-    elif are_whole(numbers):
-        reading.doubt("the scores are whole numbers: grades")
+    if are_whole(numbers):
+        reading.doubt("the scores are whole numbers: grades, or 1 and 0 for right and wrong documents", "scores")
     _scale(reading, numbers)
 
 

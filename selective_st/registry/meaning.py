@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import labels, names
 from selective_st.registry.columns import Column, are_messages, are_whole, holds_infinite, is_metadata, nested_fields
-from selective_st.registry.names import Role, roles_of
+from selective_st.registry.names import Role
 from selective_st.registry.reading import Reading, listed, said
 from selective_st.registry.steps import Step
 
@@ -41,9 +41,11 @@ def read(reading: Reading) -> None:
         if are_messages(given.known):
             reading.unclear(f"{given} holds chat messages (role and content): they must be made texts first")
     if reading.label_column is not None:
-        values = _words_of_label(reading, reading.label_column)
-        _read_name(reading, reading.label_column, values)
-        _read_relation(reading, reading.label_column, values)
+        column = reading.label_column
+        of_numbers = ["true", "false"] if column.kind == "boolean" else list(reading.label_words.values())
+        values = column.names or of_numbers
+        _read_name(reading, column, values)
+        _read_relation(reading, column, values)
     unresolved = any(column.kind in ("id", "ids") for column in reading.inputs)
     is_mixed = reading.label == "none" and (unresolved or reading.shape == "pair")
     if reading.shape and reading.label and not reading.meaning and not is_mixed:
@@ -57,9 +59,7 @@ def _read_unread(reading: Reading, column: Column) -> None:
     if column.looks == "numbers":
         needed = reading.label_column is None
         what = f"numbers in a way of writing that is not read, such as {column.known[0]!r}"
-        if column.written.kind == "numbers":
-            step = Step("labels_to_float", (column.name,))
-            what += "; labels_to_float of selective_st.conversion reads it"
+        step = Step("labels_to_float", (column.name,)) if column.written.kind == "numbers" else None
     elif nested:
         needed, step = len(reading.inputs) < 2 and not is_metadata(column), nested.step(column.name)
         what = f"{nested}, whose texts must be taken out"
@@ -76,14 +76,6 @@ def _read_unread(reading: Reading, column: Column) -> None:
 # --- What the name of the label says ----------------------------------------------------------------------------------
 
 
-def _words_of_label(reading: Reading, column: Column) -> list[str]:
-    """The labels in words, if they are."""
-    if column.kind == "text":
-        return sorted(set(column.known))
-    of_numbers = ["true", "false"] if column.kind == "boolean" else list(reading.label_words.values())
-    return list(column.classes) or of_numbers
-
-
 def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
     """What the names of label and inputs say against the reading."""
     kind = reading.label
@@ -94,18 +86,14 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
     is_turned = is_graded and names.is_negating(column.name) and not is_margin
     if "better" in column.tags or names.name_sides(values, reading.input_names):
         reading.no_label = True
-        reading.unclear(f"{column} may say which of the inputs is better, not whether they belong together")
+        reading.withdraw_label(f"{column} may say which of the inputs is better, not whether they belong together")
     elif is_turned and not (values and labels.speak_for_themselves(values)):
         reading.no_label = True
         reading.doubts = [doubt for doubt in reading.doubts if doubt != labels.GRANTED]
-        reading.unclear(said("turned", column))
+        reading.withdraw_label(said("turned", column))
     elif is_graded and reading.shape == "pair" and {each.role for each in reading.inputs} == {"positive", "negative"}:
-        reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
-    else:
-        return
-    if kind is not None and reading.shape is not None:
-        reading.alternatives.append((reading.shape, kind))
-    reading.label, reading.label_scale, reading.classes, reading.meaning = None, None, None, ""
+        what = "one text is named a positive and one a negative"
+        reading.withdraw_label(f"{what}, but there is no anchor to which they are so")
 
 
 def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> None:
@@ -119,45 +107,25 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
         return
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity"):
         return
-    if "of one text" in column.tags:
-        _disagree(reading, f"{name!r} is named like what one text is like, not how two relate")
-        return
     first, second = reading.input_names
     are_parts = names.are_parts(reading.input_names)
     is_other_score = "named bare score" in column.tags and (are_parts or len(column.words) > 1)
     is_quality = "quality" in column.tags or is_other_score
     told = is_relation or names.are_relation_values(values) or column.hint == "binary"
-    if told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality):
-        return
+    told = told or (column.hint == "score" and name not in names.TRAINER_LABELS and not is_quality)
     says_yes = names.says(values, "positive value", "negative value")
     says_yes = says_yes and not {"yes", "no", "true", "false"}.isdisjoint(map(names.key_of, values))
-    if are_parts:
-        _disagree(reading, f"{first!r} and {second!r} are named like parts of one text, of which the label may be")
-    elif names.is_said_before((first, second)):
-        _disagree(reading, f"{name!r} may be of the later of {first!r} and {second!r}, which the other comes before")
-    elif says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second):
-        _disagree(reading, f"yes and no in {name!r} may be the answer, or say whether the texts belong together")
-    elif _are_related(reading):
-        return
-    elif reading.label == "class" or (reading.label == "similarity" and (is_quality or are_whole(column.distinct))):
-        what = "the class" if reading.label == "class" else "how good it is"
-        _disagree(reading, f"{name!r} may tell {what}, of one text, or how {first!r} and {second!r} relate")
-
-
-def _are_related(reading: Reading) -> bool:
-    """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    if len(roles_of(reading.input_names)) == 2 or names.are_sides(reading.input_names):
-        return True
-    is_search = any("search" in column.tags for column in reading.inputs)
-    return is_search or all("unnamed" in column.tags for column in reading.inputs)
-
-
-def _disagree(reading: Reading, doubt: str) -> None:
-    """The label may be of one text: what it is for two is one reading."""
-    kind = reading.label
-    reading.unclear(doubt)
-    reading.alternatives = [("single", "class"), *([("pair", kind)] if kind else []), *reading.alternatives]  # type: ignore[list-item]
-    reading.label, reading.label_scale, reading.meaning = None, None, ""
+    is_answer = says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second)
+    # Names that say what each text is for, or nothing at all, say that the label is of both.
+    are_related = None not in reading.roles or names.are_sides(reading.input_names)
+    are_related = are_related or any("search" in given.tags for given in reading.inputs)
+    are_related = are_related or all("unnamed" in given.tags for given in reading.inputs)
+    is_graded = reading.label == "similarity" and (is_quality or are_whole(column.distinct))
+    is_open = (reading.label == "class" or is_graded) and not are_related
+    is_open = is_open or are_parts or is_answer or names.is_said_before((first, second))
+    if "of one text" in column.tags or (is_open and not told):
+        doubt = f"{name!r} may be of one text, or tell how {first!r} and {second!r} relate"
+        reading.withdraw_label(doubt, ("single", "class"))
 
 
 # --- List columns of inputs -------------------------------------------------------------------------------------------
@@ -165,9 +133,9 @@ def _disagree(reading: Reading, doubt: str) -> None:
 
 def _read_lists(reading: Reading, lists: Sequence[Column]) -> None:
     label, texts = reading.label_column, len(reading.inputs) - len(lists)
-    roles = roles_of(reading.input_names)
+    given = [*zip(reading.inputs, reading.roles, strict=True)]
     anchors, positives, negatives = (
-        [each for each in reading.inputs if roles.get(each.name) == role] for role in ("anchor", "positive", "negative")
+        [each for each, role in given if role == wanted] for wanted in ("anchor", "positive", "negative")
     )
     are_sides = len(anchors) == len(positives) == 1 and len(negatives) <= 1
     are_sides = are_sides and len(reading.inputs) == 2 + len(negatives) and anchors[0] not in lists
@@ -218,8 +186,6 @@ def _read_scored_list(reading: Reading, documents: Column, label: Column) -> Non
         reading.unclear(f"{unequal} row(s) have not as many {label} as {documents}", "scores")
     if not lengths or unequal:
         return
-    if len(lengths) > 1:
-        reading.because(f"the lists have {min(lengths)} to {max(lengths)} documents")
     labels.read_scores(reading, label.numbers)
     reading.alternatives.append(("n-tuple", reading.label or "scores"))
 
@@ -231,9 +197,7 @@ def _read_unlabelled(reading: Reading) -> None:
     reading.label = "none"
     if reading.shape == "single" or any(column.kind == "id" for column in reading.inputs):
         return
-    own = ", ".join(reading.input_names)
-    roles = roles_of(reading.input_names)
-    kinds = [roles.get(name) for name in reading.input_names]
+    own, kinds = ", ".join(reading.input_names), reading.roles
     first, second, *others = kinds
     if reading.shape == "pair":
         _read_pair(reading, kinds)
@@ -242,18 +206,13 @@ def _read_unlabelled(reading: Reading) -> None:
     # sentence0, sentence1, hard_negative
     if (first, second) in [("numbered", "numbered"), ("anchor", "positive")] and set(others) == {"negative"}:
         reading.because(f"the names {own} say so")
-    elif kinds.count("anchor") > 1:
-        reading.unclear("several columns are named as anchors: keep one, or make one text of them")
+    elif kinds.count("anchor") > 1 or (first == "anchor" and kinds.count("positive") > 1):
+        reading.unclear(f"of {own} several are named as anchors, or as positives: keep one, or make one text of them")
         reading.or_pairs("none")
-    elif first == "anchor" and kinds.count("positive") > 1:
-        reading.unclear("several columns are named as documents or positives, none of which is said to be wrong")
-        reading.or_pairs("none")
-    elif "numbered" in kinds:
-        reading.unclear(f"{own} are numbered: texts that mean the same, or right and wrong ones?")
-        reading.others.append((tuple(reading.inputs[:2]), "none"))
     else:
         reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
-        reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in (0, 1)]
+        starts = (0,) if "numbered" in kinds else (0, 1)
+        reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in starts]
 
 
 def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
@@ -279,11 +238,8 @@ def _read_pair(reading: Reading, kinds: Sequence[Role | None]) -> None:
 
 
 def _read_positives(reading: Reading, kinds: Sequence[Role | None]) -> None:
-    if "negative" in kinds:
-        reading.unclear("a column is named a negative, but there is no anchor with a positive: pairs would be wrong")
-        return
-    if names.are_premises(reading.input_names):
-        reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
+    if "negative" in kinds or names.are_premises(reading.input_names):
+        reading.unclear("by their names, the texts may contradict; there is no anchor with a positive")
         return
     reading.meaning = ANCHOR_POSITIVE
     empty = [column for column in reading.columns if column.kind == "empty" and column.hint]

@@ -39,11 +39,6 @@ def _couples_for(*concepts: str) -> list[list[str]]:
 
 TRAINER_LABELS = ("label", "labels", "score", "scores")  # in the trainer's order
 RESERVED = ("dataset_name", "return_loss")  # the trainer refuses them
-CHOICE_WORDS = words_for("better")  # these may name one of the inputs, and say nothing of whether texts belong together
-TOPIC_NAMES = words_for("topic")
-POSITIVE_VALUES = words_for("positive value")
-NEGATIVE_VALUES = words_for("negative value")
-NLI_VALUES = words_for("nli value")
 
 _COUPLED = ("premise and hypothesis", "first and second")
 _CONCEPTS = {concept: words_for(concept) for concept in _VOCABULARY if concept not in _COUPLED}
@@ -93,8 +88,6 @@ def stem_of(name: str) -> tuple[str, int | None]:
 def words_of(name: str) -> list[str]:
     """The words of a name, without its number; where words are not parted, those that are known."""
     words = stem_of(name)[0].split("_")
-    if not re.search("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", name):
-        return words
     whole = words[0]
     known = (word for word in _UNSPACED if word in whole and word != whole)
     return words + sorted(known, key=lambda word: (whole.rfind(word) + len(word), len(word)))  # in the name's order
@@ -109,7 +102,8 @@ def tags_of(name: str) -> frozenset[str]:
     is_id = last in words_for("id") or first == "id" or _id_of(last) or key.startswith(("index_level", "unnamed_0"))
     is_id = is_id or last.endswith(("nummer", "номер", "番号", "编号")) or (len(last) > 4 and last.endswith("nr"))
     is_id = is_id and "class" not in tags  # no class index
-    is_topic = _is_among(key, TOPIC_NAMES) or (first in TOPIC_NAMES and last in ("path", "name", "code"))
+    topics = words_for("topic")
+    is_topic = _is_among(key, topics) or (first in topics and last in ("path", "name", "code"))
     is_headerless = re.fullmatch(r"\d+|(col|column|field|c|f|v|x|unnamed)_?\d+", key)
     is_sentence = key.count("_") > 2 and name.rstrip().endswith((".", "?", "!"))  # that was taken for a header
     of_one = not _is_relation_class(words)
@@ -342,6 +336,6 @@ def are_yes_and_no(values: Iterable[str]) -> bool:
 def is_negation(negative: str, positive: str) -> bool:
     """Whether the first of two names denies what the second says."""
     no, yes = key_of(negative), key_of(positive)
-    if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):
+    if (no, yes) == ("0", "1") or (says([negative], "negative value") and says([positive], "positive value")):
         return True
     return any(no in (f"{negation}{yes}", f"{negation}_{yes}") for negation in _NEGATIONS)

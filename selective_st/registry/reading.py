@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from selective_st.catalog import SAID, LabelKind, Shape
 from selective_st.registry.columns import Column
+from selective_st.registry.names import Role, roles_of
 from selective_st.registry.steps import Step
 
 Certainty = Literal["certain", "likely", "unclear"]
@@ -51,6 +53,12 @@ class Reading:
         return [column.name for column in self.inputs]
 
     @property
+    def roles(self) -> list[Role | None]:
+        """What each input is for, by the names of all."""
+        roles = roles_of(self.input_names)
+        return [roles.get(name) for name in self.input_names]
+
+    @property
     def label_name(self) -> str | None:
         """The name of the label column."""
         return None if self.label_column is None else self.label_column.name
@@ -72,16 +80,21 @@ class Reading:
         self.certainty = "unclear"
         self.doubt(doubt, *labels)
 
+    def withdraw_label(self, doubt: str, *likelier: tuple[Shape, LabelKind]) -> None:
+        """A doubt that leaves open what the label is: what it was read as is one reading, after likelier ones."""
+        self.unclear(doubt)
+        own = [(self.shape, self.label)] if self.shape and self.label else []
+        self.alternatives = [*likelier, *own, *self.alternatives]
+        self.label, self.label_scale, self.classes, self.meaning = None, None, None, ""
+
     def deny(self, doubt: str) -> None:
         """Values that speak against what the names say."""
         self.unclear(doubt)
         self.values_deny = True
 
     def or_pairs(self, label: LabelKind) -> None:
-        """Further readings: the first text with each of the others."""
-        first, *rest = self.inputs
-        self.others += [((first, other), label) for other in rest[:2]]
-        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
+        """Further readings: two of the first three texts."""
+        self.others += [(two, label) for two in itertools.combinations(self.inputs[:3], 2)]
         self.alternatives.append(("pair", label))
 
 

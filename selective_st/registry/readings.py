@@ -75,15 +75,14 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     for label, inputs, column in _candidates(reading):
         shape, column = shape_of(inputs), None if label == "none" else column
         is_told = f"{shape}, {label}" in SAID["readings"] and (column is None) == (label == "none")
-        is_told = is_told and all(given.kind == "text" for given in inputs)
-        own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
-        if label and is_told and (label, own, label_column) not in found and len(found) < _MOST:
+        if label and is_told and all(given.kind == "text" for given in inputs):
+            own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
             words = _words(shape, label, own, column)
             steps, needs = (_choosing(reading, shape, label, own, column, told=told) for told in (True, False))
             named_as_texts = column is not None and any(given in reading.class_of for given in inputs)
             steps = () if reading.values_deny or named_as_texts else steps
             found[label, own, label_column] = FormatReading(words, shape, label, own, label_column, steps, needs)
-    return tuple(found.values())
+    return tuple(found.values())[:_MOST]
 
 
 def _candidates(reading: Reading) -> Iterator[tuple[LabelKind | None, tuple[Column, ...], Column | None]]:
@@ -94,7 +93,9 @@ def _candidates(reading: Reading) -> Iterator[tuple[LabelKind | None, tuple[Colu
     shape = shape_of(inputs)
     for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
         yield _guess(column, len(inputs)), inputs, column
-    turned = _turned(reading) if shape == "pair" else None
+    turned: LabelKind | None = None  # what the label of two texts is that, by its name, says that they differ
+    if reading.no_label and label is not None and shape == "pair":
+        turned = "binary" if signs_of(label) is not None else "similarity" if _are_distances(label) else None
     yield turned, inputs, label
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label), *reading.alternatives]
     for of, kind in own if not reading.no_label else ():
@@ -114,16 +115,6 @@ def _candidates(reading: Reading) -> Iterator[tuple[LabelKind | None, tuple[Colu
         yield "none", inputs, None
     if any(kind == "margin" for _, kind in reading.alternatives):
         yield "margin", inputs, label
-
-
-def _turned(reading: Reading) -> LabelKind | None:
-    """What a label of two texts would be that, by its name, says that texts do not belong together."""
-    label = reading.label_column
-    if not reading.no_label or label is None:
-        return None
-    if signs_of(label) is not None:
-        return "binary"
-    return "similarity" if _are_distances(label) else None
 
 
 def _words(shape: Shape, label: LabelKind, inputs: tuple[str, ...], column: Column | None) -> str:
@@ -146,22 +137,19 @@ def _is_denied(kind: LabelKind, inputs: Sequence[Column], label: Column | None) 
         return any(column.role == "negative" for column in inputs)
     if label is None:
         return len(inputs) > 2 and any(column.looks not in ("text", "short") for column in inputs)
-    if label.kind in ("numbers", "number lists") or len(inputs) != 2:
-        return label.kind in ("numbers", "number lists") and kind in ("class", "similarity")
-    guess = _guess(label, len(inputs))
-    if kind == "binary":
-        return guess == "similarity" or (label.kind in ("text", "class label") and guess != "binary")
-    return kind in ("class", "similarity") and guess == "binary"
+    if label.kind in ("numbers", "number lists"):
+        return kind in ("class", "similarity")
+    return len(inputs) == 2 and (kind == "binary") != (_guess(label, 2) == "binary")
 
 
 def _guess(column: Column, inputs: int) -> LabelKind | None:
     """What a column's values would be as labels of so many inputs."""
-    is_sign = column.kind == "text" and signs_of(column) is not None
-    if column.kind == "class label":
-        is_sign = len(column.classes) == 2 and names.is_negation(*column.classes)
-    if inputs == 2 and is_sign:
-        return "binary"
-    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
+    if column.kind in ("class label", "text"):
+        is_sign = signs_of(column) is not None
+        if column.classes:
+            is_sign = len(column.classes) == 2 and names.is_negation(*column.classes)
+        return "binary" if inputs == 2 and is_sign else "class"
+    if column.kind in ("integer", "float", "boolean", "id") and inputs == 1:
         return "class"
     if column.kind in ("integer", "float", "boolean"):
         return "binary" if column.distinct <= {0, 1} else "similarity"

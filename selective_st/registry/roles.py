@@ -18,7 +18,6 @@ from selective_st.registry.table import present
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
 _INPUTS: tuple[ColumnKind, ...] = ("text", "texts", "media")
 _PLAUSIBLE_CLASSES = 11  # more different whole numbers are hardly classes
-_PLAUSIBLE_RANGE = (-1, 100)
 _FEW = 0.25  # of the rows at most have another text, where it is an instruction
 
 
@@ -28,9 +27,7 @@ def choose_columns(reading: Reading) -> None:
     texts = [column for column in usable if column.kind in _INPUTS and not _is_said_of_a_text(column)]
     _choose_label(reading, usable, texts)
     left = _without(usable, (reading.label_column, *reading.label_rivals))
-    sentences = sum(column.looks == "text" or column.kind != "text" for column in texts)
-    given = [column for column in left if column.kind in _INPUTS]
-    inputs = [column for column in given if not _is_stray(reading, column, texts, sentences)]
+    inputs = [column for column in left if column.kind in _INPUTS and not _is_stray(reading, column, texts)]
     _choose_inputs(reading, inputs, left)
     strays = _without(reading.columns, (*reading.inputs, reading.label_column))
     for column in strays:
@@ -77,18 +74,18 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     if taken and taken.kind == "empty":
         reading.doubt(f"the trainer's label column {taken} is empty")
         taken = None
-    sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
+    sentences = [column for column in texts if column.looks != "category"]
     longer = [column for column in sentences if column.looks != "short"] or sentences
     roles = roles_of([column.name for column in texts])
     is_pair = {"anchor", "positive"} <= {roles.get(column.name) for column in sentences}
-    are_premises = names.are_premises([column.name for column in sentences])
-    alone = 2 if are_premises else 0 if is_pair else len(longer)  # a pair is one without its label, premises are not
+    alone = 0 if is_pair else len(longer)  # a pair is one without its label
     candidates = [column for column in columns if column is not taken and _may_be_label(column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
-    if _are_of_sides(named):
+    sides = {names.side_of_scores(column.name) for column in named if column.kind != "numbers"}
+    if len(named) == 2 and sides == {"positive", "negative"}:  # each is the score of one side, none the label
         reading.doubt(said("scores of two sides", listed(named, " and ")))
         candidates, named = _without(candidates, named), []
     named = [column for column in named if "gold" in column.words] or named
@@ -107,58 +104,44 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     elif candidates:
         reading.label_column = found = candidates[0]
         reading.doubt(f"{found} is taken for the label, which a trainer knows only if it is called label or score")
-        if not _is_told(found, alone, are_premises) and (doubt := _doubt(found, len(longer))):
-            reading.unclear(f"{found} {doubt}")
+        if _is_doubtful(found, alone, len(longer)):
+            reading.unclear(f"{found} may be a label, or something else that is known of a row")
             reading.without_label = True
-    else:
+    elif len(sentences) == 1:
         groups = [column for column in columns if column.kind == "id" and "group" in column.tags]
-        if len(sentences) == 1 and groups:
-            reading.unclear(f"{groups[0]} seems to say which texts are the same: it may be their class")
-            reading.label_rivals = (groups[0],)
+        for group in groups[:1]:
+            reading.unclear(f"{group} seems to say which texts are the same: it may be their class")
+            reading.label_rivals = (group,)
 
 
-def _doubt(found: Column, longer: int) -> str:
-    """What speaks against a column as label that does not say to be it."""
-    if not _is_plausible(found) or "fit" in found.tags:
-        return "holds numbers, but neither its name nor its values are those of labels"
+def _is_doubtful(found: Column, alone: int, longer: int) -> bool:
+    """Whether neither the name nor the values of a column say that it is the label."""
+    values = list(found.classes) or list(map(str, found.known))
+    are_told = names.are_yes_and_no(values) or names.are_relation_values(values)
+    is_told = (found.looks == "category" or found.kind == "class label") and are_told
+    is_told = is_told or names.is_flag(found.name, values) or _is_class_of_text(found, alone)
+    if is_told or found.hint or "unnamed" in found.tags:
+        return False
     is_graded = found.kind in ("integer", "float") and len(found.distinct) > 2  # more than a flag
     is_asked = found.kind not in ("numbers", "number lists") and (longer > 1 or is_graded)
-    return "may be a label, or something else that is known of a row: its name is neither" if is_asked else ""
+    return is_asked or not _is_plausible(found) or "fit" in found.tags
 
 
 def _judgements(columns: Sequence[Column]) -> list[Column]:
     """What each of several people said of a row, or how many said what: of these a label is to be made."""
-    found = [column for column in columns if column.kind in _NUMERIC[:4] and "named judgement" in column.tags]
-    few = [column for column in found if _is_plausible(column)]
-    return few if len(few) > 1 else []
-
-
-def _is_told(column: Column, alone: int, are_premises: bool) -> bool:
-    """Whether the name of a column says that it is the label, or its values do."""
-    values = list(column.classes) or list(map(str, column.known))
-    if column.hint or "unnamed" in column.tags or _is_class_of_text(column, alone):
-        return True
-    if names.is_flag(column.name, values):
-        return True
-    words = column.looks == "category" or column.kind == "class label"
-    return words and (names.are_yes_and_no(values) or names.are_relation_values(values) or are_premises)
-
-
-def _are_of_sides(named: Sequence[Column]) -> bool:
-    """Whether columns are the scores of a right and of a wrong text, each of which is one side's, and no label."""
-    sides = {names.side_of_scores(column.name) for column in named}
-    return len(named) == 2 and sides == {"positive", "negative"} and all(column.kind != "numbers" for column in named)
+    numbers = [column for column in columns if column.kind in _NUMERIC[:4] and _is_plausible(column)]
+    found = [column for column in numbers if "named judgement" in column.tags]
+    return found if len(found) > 1 else []
 
 
 def _compare(reading: Reading, taken: Column, others: Sequence[Column]) -> None:
     """Tell which further columns may be the label beside what the trainer takes."""
-    votes = [other for other in others if names.stem_of(other.name)[0] == names.key_of(taken.name)]
-    for vote in votes:
-        reading.doubt(f"{vote} seems to be what one of several people said: {taken} is what holds")
-    rivals = _without(others, votes)
-    for rival in rivals:
-        reading.unclear(f"{taken}, which the trainer takes, and {rival} both look like the label: keep one")
-    reading.label_rivals = (taken, *rivals) if rivals else ()
+    for other in others:
+        if names.stem_of(other.name)[0] == names.key_of(taken.name):
+            reading.doubt(f"{other} seems to be what one of several people said: {taken} is what holds")
+        else:
+            reading.unclear(f"{taken}, which the trainer takes, and {other} both look like the label: keep one")
+            reading.label_rivals = (*(reading.label_rivals or (taken,)), other)
 
 
 def _without_repeats(reading: Reading, label: Column, others: Sequence[Column]) -> list[Column]:
@@ -202,8 +185,7 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     *of, head = column.words
     is_attribute = bool(of) and "named class" in column.tags
     # Named as something said of an input, `question_type` beside `question`, though its words may be of two texts.
-    is_of_input = is_attribute and head not in ("quality", "status", "level")
-    is_of_input = is_of_input and any(names.words_of(name) == of for name in roles)
+    is_of_input = is_attribute and head not in ("quality", "status", "level") and of in map(names.words_of, roles)
     of_two = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
     if is_of_input and alone != 1 and not any(are(column.known) for are in of_two):
         return False
@@ -211,8 +193,7 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return True
     if not is_category or column.role is not None or "damaged" in column.tags:
         return False
-    is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
-    is_judged = names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person
+    is_judged = names.are_judgements(column.known) and not column.speaks_of("named metadata", "person")
     if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
     is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)
@@ -243,15 +224,14 @@ def _is_label_text(column: Column) -> bool:
 def _is_plausible(column: Column) -> bool:
     if column.kind == "integer":
         return len(column.distinct) <= _PLAUSIBLE_CLASSES
-    low, high = _PLAUSIBLE_RANGE
-    return column.kind != "float" or (column.ends[0] >= low and column.ends[1] <= high)
+    return column.kind != "float" or (column.ends[0] >= -1 and column.ends[1] <= 100)
 
 
 # --- The inputs -------------------------------------------------------------------------------------------------------
 
 
-def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentences: int) -> bool:
-    """Whether texts are none to train on; `sentences` tells how many columns hold more than a word or two."""
+def _is_stray(reading: Reading, column: Column, texts: Sequence[Column]) -> bool:
+    """Whether texts are none to train on."""
     if names.key_of(column.name) in names.TRAINER_LABELS or _is_said_of_a_text(column):
         return True
     if column.kind != "text":
@@ -266,7 +246,7 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentenc
     if column.hint and reading.label_column is None:
         return are_class_names(column.cells)
     most = {"category": 0, "short": 1, "code": 1}  # so many sentences may stand beside a text that looks so
-    return column.looks in most and sentences > most[column.looks]
+    return sum(text.looks in ("text", "") for text in texts) > most.get(column.looks, len(texts))
 
 
 def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column]) -> None:
@@ -276,13 +256,12 @@ def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column
     named = [column for column in inputs if column.name in roles]
     extra = [column for column in inputs if column.name not in roles]
     kinds = [roles[column.name] for column in named]
-    complete = _is_complete(kinds)
+    complete, label = _is_complete(kinds), reading.label_column
     choices = [column for column in left if "named choices" in column.tags and column.kind in (*_INPUTS, "other")]
     if choices:
         reading.unclear(said("choices", listed(choices)))
     elif complete and extra:
         aside = all(column.speaks_of("remark", "named attribute") for column in extra)
-        label = reading.label_column
         takes_two = label is not None and label.kind not in ("numbers", "number lists")
         if takes_two and len(named) == 2 and (aside or "numbered" not in kinds):
             reading.doubt(said("further texts", listed(extra)))
@@ -335,24 +314,22 @@ def _with_ids(
     if not ids or (inputs and known == {None}):
         return inputs, roles
     reading.unclear(said("ids", listed(ids)))
-    chosen = {column.name for column in (*inputs, *ids)}
-    inputs = [column for column in left if column.name in chosen]
-    texts = [stands_for.get(column.name, column.name) for column in inputs]
-    by_text = roles_of(texts)
-    return inputs, {column.name: by_text[text] for column, text in zip(inputs, texts, strict=True) if text in by_text}
+    inputs = [column for column in left if column in (*inputs, *ids)]
+    texts = {column.name: stands_for.get(column.name, column.name) for column in inputs}
+    by_text = roles_of(list(texts.values()))
+    return inputs, {name: by_text[text] for name, text in texts.items() if text in by_text}
 
 
 def _doubt_values(reading: Reading, inputs: Sequence[Column]) -> None:
     """Inputs by their names whose values name something instead of saying it, or are those of labels."""
     texts = [column for column in inputs if column.kind in ("text", "texts")]
     codes = [column for column in texts if column.holds_codes]
-    if codes and len(codes) == len(inputs):
-        reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
+    doubt_codes = reading.deny if len(codes) == len(inputs) else reading.doubt
     for column in texts:
         if column.looks == "named" or (column.kind == "texts" and column.holds_names_only):
             reading.deny(said("names only", column))
         elif column in codes:
-            reading.doubt(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
+            doubt_codes(f"{column} looks like IDs: if it holds them, resolve_ids puts the texts in their place")
         elif column.looks == "category" and column.role in ("positive", "negative") and len(inputs) > 1:
             reading.class_of.append(column)
             doubt = reading.doubt if names.key_of(column.name) == "positive" else reading.unclear
@@ -367,12 +344,9 @@ def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
     are_turned = names.is_damaged_first(own[::-1]) or (names.are_parts(own) and "title" not in inputs[0].tags)
     if are_turned and not are_known:
         return inputs[::-1]
-
-    def place(column: Column) -> tuple[int, int]:
-        rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}[roles.get(column.name, "positive")]
-        if are_known:
-            return rank, names.stem_of(column.name)[1] or 0
-        # What is not named an anchor comes after it; lists come last.
-        return rank if "anchor" in roles.values() else 0, column.kind in ("texts", "ids")
-
-    return sorted(inputs, key=place)
+    ranks = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}
+    if are_known:
+        return sorted(inputs, key=lambda each: (ranks[roles[each.name]], names.stem_of(each.name)[1] or 0))
+    # What is not named an anchor comes after it; lists come last.
+    ranks = ranks if "anchor" in roles.values() else dict.fromkeys(ranks, 0)
+    return sorted(inputs, key=lambda each: (ranks[roles.get(each.name, "positive")], each.kind in ("texts", "ids")))

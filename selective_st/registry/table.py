@@ -216,9 +216,10 @@ def to_dataset(data: Any) -> Any:
     from datasets import Dataset, IterableDataset
 
     found = _as_dataset(data)
-    if isinstance(found, IterableDataset):
-        return _made("The stream", Dataset.from_list, list(found), features=found.features)
-    return _made("The dataset", Dataset.from_list, list(found)) if found.format["type"] == "custom" else found
+    is_stream = isinstance(found, IterableDataset)
+    if not is_stream and found.format["type"] != "custom":
+        return found
+    return _made("The dataset", Dataset.from_list, list(found), features=found.features if is_stream else None)
 
 
 def _as_dataset(data: Any) -> Any:
@@ -259,17 +260,13 @@ def _table(data: Any, name: str | None) -> Table:
     has_transform = not is_stream and dataset.format["type"] == "custom"
     has_features = dataset.column_names is not None
     rows = None if is_stream else len(dataset)
-    features = None
-    if is_stream:
-        found = list(itertools.islice(dataset, SAMPLE_ROWS))
-        sampled = list(range(len(found)))
-        # Streams that know their features keep them: the names of classes, above all.
-        features = dataset.features if found and list(dataset.features or ()) == list(found[0]) else None
-    else:
-        sampled = _sample(len(dataset), TRANSFORM_ROWS if has_transform else SAMPLE_ROWS)
-        found = [dataset[row] for row in sampled] if has_transform else []
+    sampled = _sample(SAMPLE_ROWS if rows is None else rows, TRANSFORM_ROWS if has_transform else SAMPLE_ROWS)
     if is_stream or has_transform:
-        dataset = _made(label, Dataset.from_list, found, features=features)
+        found = list(itertools.islice(dataset, SAMPLE_ROWS)) if is_stream else [dataset[row] for row in sampled]
+        # Streams that know their features keep them: the names of classes, above all.
+        is_known = is_stream and found and list(dataset.features or ()) == list(found[0])
+        dataset = _made(label, Dataset.from_list, found, features=dataset.features if is_known else None)
+        sampled = sampled[: len(found)]
     dataset = dataset.with_format(None)
     columns = dataset.column_names
     if not len(dataset) or not columns:

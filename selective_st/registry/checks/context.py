@@ -16,7 +16,7 @@ from selective_st.catalog import OURS, LossEntry, ModelType, Shape, model_type_o
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat, name_for, named_label
 from selective_st.registry.labels import signs_of
-from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
+from selective_st.registry.names import RESERVED, TRAINER_LABELS, hint_of, is_negating, tags_of
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
 from selective_st.written import read_written
@@ -140,7 +140,7 @@ class Context:
             signs = signs_of(found, present(self.table.values[column]))
             turned = signs is not None and signs.turned
             return LabelColumn(column, target, None if signs is None else (signs.step(column), rename), turned)
-        says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
+        says_which = "better" in tags_of(column)  # of the inputs is better
         return LabelColumn(column, target, None if says_which else (rename,))
 
     @cached_property

@@ -15,7 +15,7 @@ from selective_st.registry.checks.report import row_numbers
 from selective_st.registry.checks.rules.setup import meets_none
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
 from selective_st.registry.columns import but_for_few, nested_fields, scale_around
-from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
+from selective_st.registry.names import are_premises, key_of, says, words_for
 from selective_st.registry.steps import Step
 
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
@@ -111,7 +111,8 @@ def label_unused(c: Context) -> Tells:
         yield bad(c.numbers < limit, what=f"{what}: ", of=f" have less than {limit:g}", mend=_positives(c, limit))
         return
     names = [key_of(name) for name in c.class_names]
-    is_positive = NLI_VALUES & {*names} or (names[0] in POSITIVE_VALUES if names else are_premises(c.inputs))
+    is_nli = not words_for("nli value").isdisjoint(names)
+    is_positive = is_nli or (says(names[:1], "positive value") if names else are_premises(c.inputs))
     if are_graded and not c.labels.values.any() and not is_positive:
         yield bad(what=f"{what}, but all are 0, as of negatives", of="")
         return
