@@ -17,7 +17,15 @@ from selective_st.catalog import LINKS, LabelKind, LossEntry, ModelType, Row, Se
 from selective_st.errors import DataError
 from selective_st.registry import code as codes
 from selective_st.registry import conversions
-from selective_st.registry.code import Expression, UnknownCodeError, call_of, in_brackets, sorted_imports, step_lines
+from selective_st.registry.code import (
+    Expression,
+    UnknownCodeError,
+    call_of,
+    in_brackets,
+    loss_call,
+    sorted_imports,
+    step_lines,
+)
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.steps import Step, literal
@@ -36,12 +44,6 @@ _DUPLICATES = (
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
-_OF_TEXTS = {  # what makes pairs of single texts for losses that take these
-    "ContrastiveTensionLoss": Step(
-        "texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others"
-    ),
-    "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
-}
 # What is told of a format, of a loss and of a conversion in JSON.
 _OF_FORMAT = (
     "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
@@ -370,13 +372,9 @@ def _suggestion(
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
     setup, known = _setup(entry, row, form, label)
-    expression = call_of(entry.name, arguments)
-    if entry.is_wrapped:
-        wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
-        expression = call_of("SpladeLoss", wrapper | {"loss": expression})
     return Suggestion(
         entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
-        tuple(arguments.items()), setup, expression, known,
+        tuple(arguments.items()), setup, loss_call(entry, arguments), known,
     )  # fmt: skip
 
 
@@ -428,8 +426,8 @@ def _more_steps(
     arguments: Mapping[str, str],
 ) -> tuple[list[Step], list[str]]:
     """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
-    if row.shape == "single" and row.label == "none" and entry.name in _OF_TEXTS:
-        return [_OF_TEXTS[entry.name]], []
+    if row.shape == "single" and row.label == "none" and entry.name in conversions.PAIRS_OF_TEXTS:
+        return [conversions.PAIRS_OF_TEXTS[entry.name]], []
     if label is None:
         return [], []
     are_margins, are_scores = row.label in ("margin", "margins"), row.label in ("similarity", "scores")

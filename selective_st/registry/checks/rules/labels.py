@@ -538,7 +538,7 @@ def _not_order_only(c: Context, found: Found) -> Mend:
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == ("pair", "similarity")]
     entries = (loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses)
     others = [entry for entry in entries if not entry.order_only and not entry.deprecated]
-    return [loss_line(c, entry, why="also learns from rows with the same label") for entry in others[:1]]
+    return [loss_line(c, entry, "also learns from rows with the same label") for entry in others[:1]]
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
@@ -658,9 +658,9 @@ def teacher_scale(c: Context) -> Bad | None:
         what = "all documents have nearly the same probability, and there is little to learn"
     else:
         return None
-    advice = [f"{name}={value}" for name, value in c.entry.arguments if name == "similarity_fct"]
-    advice += [f"student_temperature={student:g}", f"teacher_temperature={spread / min(4.0, limit):.2g}"]
-    return bad(spread=spread, scaled=scaled, what=what, mend=loss_line(c, c.entry, *advice))
+    advice = {name: value for name, value in c.entry.arguments if name == "similarity_fct"}
+    advice |= {"student_temperature": f"{student:g}", "teacher_temperature": f"{spread / min(4.0, limit):.2g}"}
+    return bad(spread=spread, scaled=scaled, what=what, mend=loss_line(c, c.entry, **advice))
 
 
 def _temperature(c: Context, name: str) -> float:
@@ -693,4 +693,4 @@ def embedding_size(c: Context) -> Tells:
         if c.dimension is None:
             c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")
         elif getattr(c.loss, "projection", None) is None and size != c.dimension:
-            yield bad(size=size, mend=loss_line(c, c.entry, f"projection_dim={size}"))
+            yield bad(size=size, mend=loss_line(c, c.entry, projection_dim=str(size)))
