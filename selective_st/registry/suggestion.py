@@ -17,15 +17,7 @@ from selective_st.catalog import LINKS, LabelKind, LossEntry, ModelType, Row, Se
 from selective_st.errors import DataError
 from selective_st.registry import code as codes
 from selective_st.registry import conversions
-from selective_st.registry.code import (
-    Expression,
-    UnknownCodeError,
-    call_of,
-    in_brackets,
-    loss_call,
-    sorted_imports,
-    step_lines,
-)
+from selective_st.registry.code import Expression, UnknownCodeError, in_brackets, sorted_imports, step_lines
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.steps import Step, literal
@@ -180,9 +172,9 @@ class Suggestion:
             # What is known is of the rows that were looked at; the dataset has them all.
             if name not in given and (name not in names or dataset is not None):
                 names[name] = self._value(code, names)
-        arguments = dict(self.arguments)
-        own, asked = (call_of(self.loss, each) for each in (arguments, arguments | {name: name for name in given}))
-        built: nn.Module = self._value(self.expression.replace(own, asked), names)
+        own = dict(self.arguments)
+        called, asked = (codes.call_of(self.loss, each) for each in (own, own | {name: name for name in given}))
+        built: nn.Module = self._value(self.expression.replace(called, asked), names)
         return built
 
     def as_code(self, code: str) -> Expression:
@@ -363,18 +355,17 @@ def _suggestion(
         caveats += _focus_arguments(arguments, ours, focus)
     elif ours:
         arguments["link"] = ours.link
-    label = conversions.name_after(form.label_column, form.steps)
-    more, notes = _more_steps(form, view, entry, row, ours, label, arguments)
+    more, notes = _more_steps(form, view, entry, row, ours, arguments)
     caveats += [*notes, *entry.caveats]
     caveats += [_DUPLICATES] if entry.in_batch_negatives else []
     caveats += [_CLASS_BATCHES] if entry.class_batches else []
     since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
-    setup, known = _setup(entry, row, form, label)
+    setup, known = _setup(entry, row, form)
     return Suggestion(
         entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
-        tuple(arguments.items()), setup, loss_call(entry, arguments), known,
+        tuple(arguments.items()), setup, codes.loss_call(entry, arguments), known,
     )  # fmt: skip
 
 
@@ -403,10 +394,9 @@ def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) 
     return caveats
 
 
-def _setup(
-    entry: LossEntry, row: Row, form: DataFormat, label: str | None
-) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+def _setup(entry: LossEntry, row: Row, form: DataFormat) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The setup lines, and what they would find in the dataset."""
+    label = conversions.name_after(form.label_column, form.steps)
     are_lists = row.label == "class probabilities"
     number = form.label_length if are_lists else form.label_values and int(form.label_values[1]) + 1
     classes = codes.classes_in(label, are_lists=are_lists)
@@ -417,15 +407,10 @@ def _setup(
 
 
 def _more_steps(
-    form: DataFormat,
-    view: Any,
-    entry: LossEntry,
-    row: Row,
-    ours: Selective | None,
-    label: str | None,
-    arguments: Mapping[str, str],
+    form: DataFormat, view: Any, entry: LossEntry, row: Row, ours: Selective | None, arguments: Mapping[str, str]
 ) -> tuple[list[Step], list[str]]:
     """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
+    label = conversions.name_after(form.label_column, form.steps)
     if row.shape == "single" and row.label == "none" and entry.name in conversions.PAIRS_OF_TEXTS:
         return [conversions.PAIRS_OF_TEXTS[entry.name]], []
     if label is None:

@@ -15,7 +15,7 @@ from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, keep, loss_line, more_outputs, other_loss, with_sampler
-from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
+from selective_st.registry.checks.scan import Integers, Numbers, Scan, scan
 from selective_st.registry.code import wrapped
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.steps import Code, Step
@@ -187,11 +187,7 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
         ([0, 2], (((0, 0.2), (2, 0.9)),))
     """
     (table,) = tables(data)
-    seen = scan(table, inputs, label)
-    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
-    if seen.labels is None or len(hashes) < len(inputs):
-        return None
-    return _conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
+    return _conflicts(scan(table, inputs, label), inputs, is_ordered=is_ordered)
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
@@ -200,11 +196,8 @@ def conflicting_labels(c: Context) -> Tells:
 
     One of them is wrong, or the texts do not tell the label.
     """
-    texts = [c.scan.texts.get(column) for column in c.read_inputs]
-    hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
-    is_asked = hashes and len(hashes) == len(texts)
-    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered) if is_asked else None
+    found = _conflicts(c.scan, c.read_inputs, is_ordered=is_ordered)
     if found is None:
         return
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
@@ -221,14 +214,19 @@ def conflicting_labels(c: Context) -> Tells:
     yield bad(found.rows, mend=merged, columns=quoted(c.read_inputs), shown="; ".join(shown) + more)
 
 
-def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
+def _conflicts(seen: Scan, inputs: Sequence[str], *, is_ordered: bool) -> Conflicts | None:
     """The rows whose texts are those of another row, with another label; None if there are none."""
     import pandas as pd  # late: it takes long
 
+    known = [seen.texts[column].hashes for column in inputs if column in seen.texts]
+    hashes = [each for each in known if each is not None]
+    if seen.labels is None or not hashes or len(hashes) < len(inputs):
+        return None
+    numbers = seen.labels.numbers
     if len(hashes) == 2 and not is_ordered:
         hashes = [np.minimum(*hashes), np.maximum(*hashes)]
     texts: list[Any] = list(range(len(hashes)))
-    columns = dict(zip([*texts, "row", "label"], [*hashes, rows, numbers], strict=True))
+    columns = dict(zip([*texts, "row", "label"], [*hashes, seen.rows, numbers], strict=True))
     every = pd.DataFrame(columns)[np.isfinite(numbers)].sort_values("row")
     same = every.groupby(texts)["label"]
     wrong = every[same.transform("max") - same.transform("min") > _TIE]
