@@ -150,12 +150,6 @@ def refused(what: str, kind: type[Exception] = DataError, **facts: Any) -> Excep
     return kind(" ".join(str(getattr(template("conversions.txt"), what)(**facts)).splitlines()))
 
 
-def refuse_rows(are_bad: Iterable[bool], what: str, **facts: Any) -> None:
-    """Raise an error of `templates/conversions.txt` that names the rows that are bad, if there are any."""
-    if rows := [row for row, is_bad in enumerate(are_bad) if is_bad]:
-        raise refused(what, rows=shown(rows), **facts)
-
-
 # --- Arguments --------------------------------------------------------------------------------------------------------
 
 

@@ -256,7 +256,8 @@ def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
         raise common.refused("classes_not_grades", label=label, names=feature.names)
     common.check_numbers(dataset, label)
     rows = list(common.values_in(dataset, columns))
-    common.refuse_rows((any(map(common.is_missing, values)) for values in rows), "missing_value")
+    if empty := [row for row, values in enumerate(rows) if any(map(common.is_missing, values))]:
+        raise common.refused("missing_value", rows=common.shown(empty))
     return GradedPairs(of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows]), name)
 
 
@@ -435,12 +436,12 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         whole_number("split_lists", "size", size, least=1)
     column, labels = _list_columns("split_lists", dataset, column)
     sizes = _sizes(dataset, [column, *labels])
-    common.refuse_rows((not texts for texts, *_ in sizes), "empty_list", column=column)
+    if empty := [row for row, (texts, *_) in enumerate(sizes) if not texts]:
+        raise common.refused("empty_list", column=column, rows=common.shown(empty))
     # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
     extra = sizes[0][-1] - sizes[0][0]
     fits = not labels or 0 <= extra <= len(dataset.column_names) - 3
-    are_unequal = (not fits or of[-1] - of[0] != extra for of in sizes)
-    common.refuse_rows(are_unequal, "unequal_lists", column=column, label=labels)
+    _refuse_unequal([row for row, of in enumerate(sizes) if not fits or of[-1] - of[0] != extra], column, labels)
     longest = max(texts for texts, *_ in sizes)
     number = longest if size is None else min(size, longest)
     fresh = [f"{_singular(column)}_{k + 1}" for k in range(number)]
@@ -478,8 +479,8 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
     """
     column, labels = _list_columns("lists_to_rows", dataset, column)
-    are_unequal = (len({*of}) > 1 for of in _sizes(dataset, [column, *labels]))
-    common.refuse_rows(are_unequal, "unequal_lists", column=column, label=labels)
+    sizes = _sizes(dataset, [column, *labels])
+    _refuse_unequal([row for row, of in enumerate(sizes) if len({*of}) > 1], column, labels)
     name = _singular(column)
     common.check_free(dataset, [name] if name != column else [])
 
@@ -569,8 +570,9 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
         raise common.refused("single_labels", label=label, documents=documents)
     if name in (query, label_name):
         raise DataError(f"name={name!r} is the name of another column. Choose another, such as 'documents'.")
-    are_bad = (len(values or []) != len(documents) for values in (common.values_of(dataset, label) if label else ()))
-    common.refuse_rows(are_bad, "not_a_label_each", label=label, documents=documents)
+    given = common.values_in(dataset, [label]) if label else ()
+    if bad := [row for row, (values,) in enumerate(given) if len(values or []) != len(documents)]:
+        raise common.refused("not_a_label_each", label=label, documents=documents, rows=common.shown(bad))
 
     def change(row: common.Row, _: int) -> list[common.Row]:
         labels = row[label] if label else [1.0, *[0.0] * (len(documents) - 1)]
@@ -658,8 +660,9 @@ def join_lists(
     common.check_free(dataset, [name for name in ("documents", "labels") if name not in given])
     for column, scores in sides.items():
         each = common.values_in(dataset, [column, scores]) if scores is not None else ()
-        are_bad = (len(_as_texts(texts)) != len(_as_list(of)) for texts, of in each)
-        common.refuse_rows(are_bad, "not_a_score_each", column=scores)
+        bad = [row for row, (texts, of) in enumerate(each) if len(_as_texts(texts)) != len(_as_list(of))]
+        if bad:
+            raise common.refused("not_a_score_each", column=scores, rows=common.shown(bad))
 
     def change(row: common.Row, _: int) -> list[common.Row]:
         documents, labels = list[str](), list[float]()
@@ -709,6 +712,11 @@ def _list_columns(owner: str, dataset: Dataset, column: str | None) -> tuple[str
 def _sizes(dataset: Dataset, columns: list[str]) -> list[list[int]]:
     """For each row how many values the lists in some columns have."""
     return [[len(cell or []) for cell in cells] for cells in common.values_in(dataset, columns)]
+
+
+def _refuse_unequal(rows: list[int], column: str, labels: list[str]) -> None:
+    if rows:
+        raise common.refused("unequal_lists", column=column, label=labels[0], rows=common.shown(rows))
 
 
 def _singular(name: str) -> str:
