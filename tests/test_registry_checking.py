@@ -788,7 +788,7 @@ def test_texts_are_told_apart_by_their_numbers() -> None:
     letters = ["a", "b", "ß", "", " "]
     values = ["".join(generator.choices(letters, k=generator.randrange(6))) for _ in range(5_000)]
     values += ["x" * 600_000, "y" + "x" * 599_999, "x" * 600_000]
-    found = scan(tables({"text": values})[0], ["text"], None, ["text"]).texts["text"].codes
+    found = scan(tables({"text": values})[0], ["text"], None).texts["text"].codes
     assert found is not None
     expected = dict(zip(values, found.tolist(), strict=True))
     assert [expected[value] for value in values] == found.tolist()

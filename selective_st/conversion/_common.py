@@ -181,6 +181,11 @@ def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
             raise refused("no_column", column=column, dataset=dataset)
 
 
+def check_numbers(dataset: Dataset, column: str) -> None:
+    if not is_numeric(dataset.features[column]):
+        raise refused("no_numbers", column=column)
+
+
 def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
     """The columns that are named, or all."""
     if columns is None:
@@ -211,6 +216,10 @@ def needed_label(dataset: Dataset) -> str:
 
 def is_text(feature: Any) -> bool:
     return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+
+
+def is_numeric(feature: Any) -> bool:
+    return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "float", "bool"))
 
 
 def holds_lists(feature: Any) -> bool:

@@ -208,8 +208,7 @@ def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
     """
     whole_number("pad_labels", "size", size, least=1)
     feature = dataset.features[column]
-    dtype = str(getattr(common.inner_feature(feature), "dtype", "")) if common.holds_lists(feature) else ""
-    if not dtype.startswith(("int", "float", "bool")):
+    if not common.holds_lists(feature) or not common.is_numeric(common.inner_feature(feature)):
         raise DataError(f"column {column!r} does not hold lists of numbers. Name one that does.")
 
     def padded(labels: list[Any] | None) -> list[float]:

@@ -91,9 +91,8 @@ def remove_duplicate_rows(
     result = dataset if len(kept) == len(dataset) else dataset.select(kept)
     if mean_of is None:
         return result
+    common.check_numbers(dataset, mean_of)
     labels = common.values_of(dataset, mean_of)
-    if not all(label is None or isinstance(label, (int, float)) for label in labels):
-        raise common.refused("no_numbers", column=mean_of)
     means = [common.mean_of_known([labels[row] for row in same]) for same in rows.values()]
     return common.with_column(result, mean_of, means, Value("float64"))
 
@@ -168,14 +167,12 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
     if isinstance(feature, ClassLabel):
         positive, negative = (_class_number(feature, value) for value in (positive, negative))
     groups: dict[str, dict[Any, list[str]]] = {}
-    seen: Counter[Any] = Counter()
     for text, other, value in common.values_in(dataset, [first, second, label]):
-        seen[common.hashable(value)] += 1
         if value in (positive, negative) and not common.is_missing(text) and not common.is_missing(other):
             groups.setdefault(text, {positive: [], negative: []})[value].append(other)
+    known = Counter(map(common.hashable, common.values_of(dataset, label)))
     for given, wanted in (("positive", positive), ("negative", negative)):
-        if wanted not in seen:
-            known = [value for value, _ in seen.most_common(10)]
+        if wanted not in known:
             raise common.refused("no_such_label", given=given, wanted=wanted, label=label, known=known)
     rows = [
         (text, right[k % len(right)], wrong[k % len(wrong)])
@@ -257,10 +254,8 @@ def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
     feature = dataset.features[label]
     if isinstance(feature, ClassLabel) and feature.num_classes > 2:
         raise common.refused("classes_not_grades", label=label, names=feature.names)
+    common.check_numbers(dataset, label)
     rows = list(common.values_in(dataset, columns))
-    for row, (*_, value) in enumerate(rows):
-        if not isinstance(value, (int, float)) and not common.is_missing(value):
-            raise common.refused("no_number", column=label, value=value, row=row)
     if empty := [row for row, values in enumerate(rows) if any(map(common.is_missing, values))]:
         raise common.refused("missing_value", rows=common.shown(empty))
     return GradedPairs(of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows]), name)
@@ -484,9 +479,8 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
     """
     column, labels = _list_columns("lists_to_rows", dataset, column)
-    _refuse_unequal(
-        [row for row, of in enumerate(_sizes(dataset, [column, *labels])) if len({*of}) > 1], column, labels
-    )
+    sizes = _sizes(dataset, [column, *labels])
+    _refuse_unequal([row for row, of in enumerate(sizes) if len({*of}) > 1], column, labels)
     name = _singular(column)
     common.check_free(dataset, [name] if name != column else [])
 
@@ -528,10 +522,8 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
     inner = common.inner_feature(feature) if is_list else feature
     if not isinstance(inner, dict):
         raise DataError(f"the cells of column {column!r} hold no fields. Name a column of objects.")
-    missing = [field for field in fields if field not in inner]
-    if missing or not fields:
-        named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
-        raise common.refused("no_field", column=column, named=named, fields=[*inner])
+    if not fields or not {*fields} <= inner.keys():
+        raise common.refused("no_field", column=column, given=fields, fields=[*inner])
     names = dict(zip([column] if len(fields) == 1 else [f"{column}_{field}" for field in fields], fields, strict=True))
     common.check_free(dataset, [name for name in names if name != column])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from selective_st.catalog import MODULES, OURS, LossEntry, ModelType, find_loss
+from selective_st.catalog import MODULES, OURS, LossEntry, ModelType, find_loss, loss_entry
 from selective_st.registry.steps import Step, literal
 
 _WIDTH = 100  # a line of code that is longer is broken
@@ -63,18 +63,12 @@ class Expression:
             return self._value(of, names)
 
         match part:
-            case ast.Constant():
-                return part.value
+            case ast.Constant() | ast.Tuple() | ast.Dict() | ast.UnaryOp():
+                return ast.literal_eval(part)
             case ast.Name():
                 return names[part.id] if part.id in names else self._named(part.id)
             case ast.List():
                 return [value(each) for each in part.elts]
-            case ast.Tuple():
-                return tuple(value(each) for each in part.elts)
-            case ast.Dict():
-                return {value(key): value(each) for key, each in zip(part.keys, part.values, strict=True) if key}
-            case ast.UnaryOp(op=ast.USub()):
-                return -value(part.operand)
             case ast.BinOp() if type(part.op) in _OPERATORS:
                 return _OPERATORS[type(part.op)](value(part.left), value(part.right))
             case ast.Subscript():
@@ -126,6 +120,17 @@ def _parsed(code: str) -> ast.expr:
 def call_of(name: str, arguments: Mapping[str, str]) -> str:
     """The code that makes a loss for `model`."""
     return f"{name}({', '.join(['model', *(f'{key}={code}' for key, code in arguments.items())])})"
+
+
+def wrapped(loss: str) -> str:
+    """The code that puts a sparse loss within the one that adds the sparsity."""
+    return call_of("SpladeLoss", {**dict(loss_entry("SpladeLoss", "SparseEncoder").arguments), "loss": loss})
+
+
+def loss_call(entry: LossEntry, arguments: Mapping[str, str]) -> str:
+    """The code that makes a loss, within another where it is not used alone."""
+    made = call_of(entry.name, arguments)
+    return wrapped(made) if entry.is_wrapped else made
 
 
 def table_line(data: str, **options: Any) -> str:

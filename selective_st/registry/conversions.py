@@ -35,7 +35,13 @@ class Conversion:
     steps: tuple[Step, ...] = ()
 
 
-_OF_TEXTS = {  # pairs made of single texts
+PAIRS_OF_TEXTS = {  # what makes pairs of single texts for losses that take these
+    "ContrastiveTensionLoss": Step(
+        "texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others"
+    ),
+    "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
+}
+_OF_TEXTS = {
     "(damaged_input, original_input)": (Step("damage_texts"), "texts with words deleted, to be restored"),
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
     "(input_A, input_B)": (Step("texts_to_pairs", (), (("different", 7),)), "each text with itself, and with 7 others"),
@@ -129,14 +135,12 @@ def _of_graded_pairs(data_format: DataFormat, *, shares_texts: bool, lists_only:
     if shares_texts:
         triplets, lists = Step("pairs_to_triplets", (), options), Step("pairs_to_lists")
         yield _Way(("triplet", "none"), "better and worse candidates of the same text", (*scaled, triplets))
-        why, padded = (
-            "all candidates of a text together",
-            "; shorter lists are padded, which only selective losses take",
-        )
+        why = "all candidates of a text together"
         if lists_only:
             yield _Way(("list", "scores"), why, (*scaled, lists, Step("join_columns")))
         else:
-            yield _Way(("n-tuple", "scores"), why + padded, (*scaled, lists))
+            why += "; shorter lists are padded, which only selective losses take"
+            yield _Way(("n-tuple", "scores"), why, (*scaled, lists))
     why = "the pairs with a high label as positives, with hard negatives where a text has others"
     yield _Way(("pair", "none"), why, (*scaled, Step("pairs_to_positives")))
 

@@ -17,7 +17,7 @@ from selective_st.catalog import LINKS, LabelKind, LossEntry, ModelType, Row, Se
 from selective_st.errors import DataError
 from selective_st.registry import code as codes
 from selective_st.registry import conversions
-from selective_st.registry.code import Expression, UnknownCodeError, call_of, in_brackets, sorted_imports, step_lines
+from selective_st.registry.code import Expression, UnknownCodeError, in_brackets, sorted_imports, step_lines
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.steps import Step, literal
@@ -36,12 +36,6 @@ _DUPLICATES = (
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
-_OF_TEXTS = {  # what makes pairs of single texts for losses that take these
-    "ContrastiveTensionLoss": Step(
-        "texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others"
-    ),
-    "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
-}
 # What is told of a format, of a loss and of a conversion in JSON.
 _OF_FORMAT = (
     "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
@@ -178,9 +172,9 @@ class Suggestion:
             # What is known is of the rows that were looked at; the dataset has them all.
             if name not in given and (name not in names or dataset is not None):
                 names[name] = self._value(code, names)
-        arguments = dict(self.arguments)
-        own, asked = (call_of(self.loss, each) for each in (arguments, arguments | {name: name for name in given}))
-        built: nn.Module = self._value(self.expression.replace(own, asked), names)
+        own = dict(self.arguments)
+        called, asked = (codes.call_of(self.loss, each) for each in (own, own | {name: name for name in given}))
+        built: nn.Module = self._value(self.expression.replace(called, asked), names)
         return built
 
     def as_code(self, code: str) -> Expression:
@@ -361,22 +355,17 @@ def _suggestion(
         caveats += _focus_arguments(arguments, ours, focus)
     elif ours:
         arguments["link"] = ours.link
-    label = conversions.name_after(form.label_column, form.steps)
-    more, notes = _more_steps(form, view, entry, row, ours, label, arguments)
+    more, notes = _more_steps(form, view, entry, row, ours, arguments)
     caveats += [*notes, *entry.caveats]
     caveats += [_DUPLICATES] if entry.in_batch_negatives else []
     caveats += [_CLASS_BATCHES] if entry.class_batches else []
     since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
-    setup, known = _setup(entry, row, form, label)
-    expression = call_of(entry.name, arguments)
-    if entry.is_wrapped:
-        wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
-        expression = call_of("SpladeLoss", wrapper | {"loss": expression})
+    setup, known = _setup(entry, row, form)
     return Suggestion(
         entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
-        tuple(arguments.items()), setup, expression, known,
+        tuple(arguments.items()), setup, codes.loss_call(entry, arguments), known,
     )  # fmt: skip
 
 
@@ -405,10 +394,9 @@ def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) 
     return caveats
 
 
-def _setup(
-    entry: LossEntry, row: Row, form: DataFormat, label: str | None
-) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+def _setup(entry: LossEntry, row: Row, form: DataFormat) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The setup lines, and what they would find in the dataset."""
+    label = conversions.name_after(form.label_column, form.steps)
     are_lists = row.label == "class probabilities"
     number = form.label_length if are_lists else form.label_values and int(form.label_values[1]) + 1
     classes = codes.classes_in(label, are_lists=are_lists)
@@ -419,17 +407,12 @@ def _setup(
 
 
 def _more_steps(
-    form: DataFormat,
-    view: Any,
-    entry: LossEntry,
-    row: Row,
-    ours: Selective | None,
-    label: str | None,
-    arguments: Mapping[str, str],
+    form: DataFormat, view: Any, entry: LossEntry, row: Row, ours: Selective | None, arguments: Mapping[str, str]
 ) -> tuple[list[Step], list[str]]:
     """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
-    if row.shape == "single" and row.label == "none" and entry.name in _OF_TEXTS:
-        return [_OF_TEXTS[entry.name]], []
+    label = conversions.name_after(form.label_column, form.steps)
+    if row.shape == "single" and row.label == "none" and entry.name in conversions.PAIRS_OF_TEXTS:
+        return [conversions.PAIRS_OF_TEXTS[entry.name]], []
     if label is None:
         return [], []
     are_margins, are_scores = row.label in ("margin", "margins"), row.label in ("similarity", "scores")

@@ -8,7 +8,7 @@ over all rows (up to a million) in one pass of Arrow batches (`checks.scan`); th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from selective_st._validation import whole_number
@@ -91,8 +91,16 @@ def check_dataset(
         model_type = check_model_type(owner, model_type)
     known: dict[str, Any] = {"batch_size": batch_size or _BATCH_SIZE, "sampler": _sampler_name(owner, sampler)}
     read = tables(dataset)
+    if isinstance(loss, Mapping) and (lacking := [table.name for table in read if table.name not in loss]):
+        raise ValueError(
+            f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
+            "one for each dataset, by its name; a single dataset takes a single loss."
+        )
     each: list[list[Context]] = []  # of the losses for each dataset
-    for table, (variable, one) in zip(read, _losses(owner, loss, read), strict=True):
+    for table in read:
+        one, variable = loss, "loss" if table.name is None else None
+        if isinstance(loss, Mapping):
+            one, variable = loss[table.name], f"loss[{literal(table.name)}]"
         known |= {"table": table, "format": format_of(table), "loss_variable": variable}
         each.append(contexts_of(owner, one, model, model_type, **known))
     findings = tuple(finding for contexts in each for finding in Plan(contexts).run())
@@ -105,18 +113,6 @@ def check_dataset(
         loss=", ".join(dict.fromkeys(c.name for c in every)),
         formats=tuple(contexts[0].format for contexts in each),
     )
-
-
-def _losses(owner: str, loss: Any, read: Sequence[Table]) -> list[tuple[str | None, Any]]:
-    """For each dataset what its loss is called in code, None where that is the loss of several; and the loss."""
-    if not isinstance(loss, Mapping):
-        return [("loss" if table.name is None else None, loss) for table in read]
-    if lacking := [table.name for table in read if table.name not in loss]:
-        raise ValueError(
-            f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
-            "one for each dataset, by its name; a single dataset takes a single loss."
-        )
-    return [(f"loss[{literal(table.name)}]", loss[table.name]) for table in read]
 
 
 def _of(table: Table, what: str) -> str:

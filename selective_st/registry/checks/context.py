@@ -74,9 +74,7 @@ class Context:
     def scan(self) -> Scan:
         """What was counted over all rows."""
         texts = [column for column in self.inputs if self.format.kinds[column] in ("text", "texts")]
-        compared = 2 * self.entry.in_batch_negatives if self.source is None else None
-        coded = [name for name in self.read_inputs[:compared] if self.format.kinds[name] == "text"]
-        found = scan(self.table, texts, self.source, coded)
+        found = scan(self.table, texts, self.source)
         if self.label_column.turned and found.labels is not None:
             found.labels.lows = found.labels.highs = 1 - found.labels.lows
         return found

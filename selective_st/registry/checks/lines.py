@@ -9,11 +9,10 @@ from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, LossEntry, Shape, f
 from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
-from selective_st.registry.code import Expression, classes_in
+from selective_st.registry.code import Expression, classes_in, loss_call
 from selective_st.registry.steps import Code, Step
 
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
-_SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
 TO_DATASET = Step("to_dataset", why="all rows of the stream")
 TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
@@ -40,8 +39,7 @@ def other_loss(c: Context, shape: Shape, label: LabelKind | None) -> list[Part]:
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
     if chosen is None or c.entry in known:
         return []
-    given = [f"{name}={code}" for name, code in ours.get(chosen.name, ())]
-    return [loss_line(c, chosen, *given, why=f"for labels: {label}")]
+    return [loss_line(c, chosen, f"for labels: {label}", **dict(ours.get(chosen.name, ())))]
 
 
 def _can_be_taken(c: Context, entry: LossEntry) -> bool:
@@ -51,18 +49,12 @@ def _can_be_taken(c: Context, entry: LossEntry) -> bool:
     return not is_unfit and not entry.deprecated and "guide" not in dict(entry.arguments)
 
 
-def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossLine:
-    """The lines that make a loss."""
-    arguments = given or tuple(f"{name}={code}" for name, code in entry.arguments)
-    made = f"{entry.name}({', '.join(['model', *arguments])})"
-    imports = [f"from {entry.module} import {entry.name}"]
-    if entry.is_wrapped:
-        imports.append(f"from {loss_entry('SpladeLoss', entry.model_type).module} import SpladeLoss")
-        made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
+def loss_line(c: Context, entry: LossEntry, why: str = "", **given: str) -> LossLine:
+    """The lines that make a loss, with other arguments than the usual ones where they are given."""
+    made = Expression(loss_call(entry, given or dict(entry.arguments)), entry.model_type)
     classes = classes_in(c.label, are_lists=c.source is not None and c.labels.is_list, dataset="{dataset}")
-    imports += Expression(made).imports()
     setup = [] if given else [line.replace(catalog.CLASSES, classes) for line in entry.setup]
-    line = LossLine("\n".join([*imports, *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))
+    line = LossLine("\n".join([*made.imports(), *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))
     line.entry = entry
     return line
 
@@ -70,7 +62,7 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
 def more_outputs(c: Context, labels: int) -> str:
     """The lines that make the cross encoder, or the loss, for another number of classes."""
     if c.entry.model_type != "CrossEncoder":
-        return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={labels}")
+        return loss_line(c, c.entry, **{**dict(c.entry.arguments), "num_labels": str(labels)})
     name = getattr(getattr(c.model, "config", None), "name_or_path", "") or catalog.DEFAULT_MODEL
     load = f"{{model}} = CrossEncoder({literal(str(name))}, num_labels={labels})  # and make the loss for it"
     return f"from sentence_transformers import CrossEncoder\n{load}"

@@ -39,7 +39,7 @@ class Texts:
     missing: Mask  # None
     empty: Mask  # or white space only; a text whose label is NaN is padding
     lengths: Integers | None = None  # of lists
-    hashes: Unsigned | None = None  # 64 bits that stand for the text, where they were asked for
+    hashes: Unsigned | None = None  # 64 bits that stand for the text; None of lists
 
     @property
     def codes(self) -> Integers | None:
@@ -92,18 +92,24 @@ class Scan:
     rows: Integers  # their numbers, counted from 0, in the order in which they came
     texts: dict[str, Texts]
     labels: Labels | None
-    same: dict[tuple[str, ...], Mask]  # whether the first or the second column and a later one hold the same text
+
+    def same(self, *columns: str) -> Mask | None:
+        """Where two columns hold the same text; None where they do not hold texts."""
+        one, other = (self.texts.get(column) for column in columns)
+        if one is None or other is None or one.hashes is None or other.hashes is None:
+            return None
+        same: Mask = (one.hashes == other.hashes) & ~one.missing & ~other.missing
+        return same
 
     def numbers(self, mask: Mask) -> Integers:
         """The numbers of the rows that are masked, in order."""
         return np.sort(self.rows[mask])
 
 
-def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
+def scan(table: Table, texts: Sequence[str], label: str | None) -> Scan:
     """Go through a table once."""
     columns = [*texts, *([] if label is None else [label])]
-    pairs = [(one, other) for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]]
-    parts: dict[Any, list[Facts]] = defaultdict(list)  # of each column, and of each pair of them
+    parts: dict[Any, list[Facts]] = defaultdict(list)  # of each column
     written: list[pa.Array] = []
     batches: Any = table.scan(*columns) if columns else [(np.arange(table.scanned), {})]
     for rows, batch in batches:
@@ -117,22 +123,14 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
         parts[None].append({"rows": rows})
         for column, is_padding in zip(texts, padding.T, strict=True):
             facts = _text_facts(arrays[column])
-            facts |= {name: facts[name] & ~is_padding for name in ("missing", "empty")}
-            parts[column].append(facts | ({"hashes": _hashes(arrays[column])} if column in coded else {}))
-        for pair in pairs:
-            parts[pair].append({"same": _equal(*(arrays[column] for column in pair))})
+            parts[column].append(facts | {name: facts[name] & ~is_padding for name in ("missing", "empty")})
     joined: dict[Any, Any] = {
         key: {name: np.concatenate([facts[name] for facts in each]) for name in each[0]} for key, each in parts.items()
     }
     labels = None
     if label is not None:
         labels = _written_labels(written) if written else Labels(**_kind(arrays[label].type), **joined[label])
-    return Scan(
-        joined[None]["rows"],
-        {column: Texts(**joined[column]) for column in texts},
-        labels,
-        {pair: joined[pair]["same"] for pair in pairs},
-    )
+    return Scan(joined[None]["rows"], {column: Texts(**joined[column]) for column in texts}, labels)
 
 
 # --- Arrays -----------------------------------------------------------------------------------------------------------
@@ -206,14 +204,8 @@ def _text_facts(array: pa.Array) -> Facts:
     is_null, (lengths, inner) = _mask(array.is_null()), _lists(array)
     empty = _any_of(_blank(inner), lengths) if _is_text(inner.type) else np.zeros(len(array), dtype=bool)
     facts = {"missing": is_null | _any_of(_mask(inner.is_null()), lengths), "empty": empty | (lengths == 0) & ~is_null}
+    facts |= {"hashes": _hashes(array)} if _is_text(array.type) else {}
     return facts | ({"lengths": lengths} if _is_list(array.type) else {})
-
-
-def _equal(one: pa.Array, other: pa.Array) -> Mask:
-    """Which texts are the same."""
-    if not (_is_text(one.type) and _is_text(other.type)):
-        return np.zeros(len(one), dtype=bool)
-    return _mask(pc.equal(one.cast("large_string"), other.cast("large_string")))  # whose offsets go beyond 2 GB
 
 
 def _hashes(array: pa.Array) -> Unsigned:

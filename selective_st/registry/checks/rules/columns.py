@@ -11,6 +11,7 @@ from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, Tells, 
 from selective_st.registry.checks.lines import TO_LISTS, keep, other_loss
 from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
+from selective_st.registry.conversions import PAIRS_OF_TEXTS
 from selective_st.registry.names import RESERVED, role_of, roles_of
 from selective_st.registry.steps import Step
 
@@ -138,10 +139,7 @@ def _more_columns(c: Context, found: Found) -> Mend:
 
 def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
     if len(c.inputs) == 1:
-        pairs = {
-            "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
-            "ContrastiveTensionLoss": _both_kinds(c, "each text with itself, and with another"),
-        }.get(c.entry.name, Step("texts_to_pairs", why="each text with itself"))
+        pairs = PAIRS_OF_TEXTS.get(c.entry.name, Step("texts_to_pairs", why="each text with itself"))
         return pairs if "none" in c.label_kinds_of("pair") else other_loss(c, "single", "none")
     if len(c.inputs) != 2 or c.lists:
         return None
@@ -249,26 +247,22 @@ def _unequal(place: int) -> Any:
 @rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
 def positive_is_negative(c: Context, column: str) -> Mask | None:
     """Columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}."""
-    return c.scan.same.get((*c.inputs[1:2], column)) if c.label is None else None
+    return c.scan.same(c.inputs[1], column) if c.label is None and column in c.inputs[2:] else None
 
 
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
 def anchor_is_negative(c: Context, column: str) -> Tells:
     """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
-    same = c.scan.same.get((c.inputs[0], column))
-    if same is not None and c.label is None and column != c.inputs[1]:
+    same = c.scan.same(c.inputs[0], column) if c.label is None and column in c.inputs[2:] else None
+    if same is not None:
         # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
         yield bad(same, severity=None if same.mean() > 0.5 else "warning")
-
-
-def _both_kinds(c: Context, why: str) -> Step:
-    """Pairs of equal and of different texts."""
-    return Step("texts_to_pairs", c.inputs[:1] if len(c.inputs) > 1 else (), (("different", 1),), why)
 
 
 @rule("one-kind-of-pairs", "data", "error", Stage.CHANGE)
 def one_kind_of_pairs(c: Context) -> Tells:
     """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
-    same = c.scan.same.get(c.inputs)
+    same = c.scan.same(*c.inputs) if len(c.inputs) == 2 else None
     if c.entry.name == "ContrastiveTensionLoss" and c.label is None and same is not None and same.all() == same.any():
-        yield bad(some="all" if same.any() else "none", mend=_both_kinds(c, f"leaves out {c.inputs[1]!r}"))
+        mend = Step("texts_to_pairs", c.inputs[:1], (("different", 7),), why=f"leaves out {c.inputs[1]!r}")
+        yield bad(some="all" if same.any() else "none", mend=mend)

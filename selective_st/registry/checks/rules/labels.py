@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy  # whose parts come when they are used
 
 from selective_st.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.context import EMBEDDINGS, LISTS, SCALARS, Context, quoted
@@ -40,10 +41,9 @@ def _named(c: Context, found: Found) -> Mend:
         # A label that cannot be read is named all the same: the next check tells of it.
         is_read = naming is None or naming[0].call == "labels_to_int"  # which turns it round
         return None if naming is None else (*naming, *(() if is_read else _reading(c) or ()))
-    ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
-    renamed = {name: Step("rename_column", (name, "label")).code("{dataset}") for name in c.rivals}
-    ways = ways or [(f"{name!r} is the label", code) for name, code in renamed.items()]
-    shown = [f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways]
+    steps = {f"{name!r} is the label": Step("rename_column", (name, "label")) for name in c.rivals}
+    ways = {way.words: way for way in c.format.readings if way.label_column and way.steps} or steps
+    shown = [f"# If {words}:\n# " + way.code("{dataset}").replace("\n", "\n# ") for words, way in ways.items()]
     return "\n".join(["# Choose one:", *shown]) if ways else other_loss(c, c.shape, "none")
 
 
@@ -197,9 +197,8 @@ def _labelled_rows(c: Context, without: Mask) -> Step:
 def _as_classes(c: Context, others: tuple[str, ...]) -> tuple[Part, ...]:
     """Classes of names, without those that are none."""
     steps = [_labelled_rows(c, c.labels.missing)] if c.labels.missing.any() else []
-    if others:
-        why = f"leaves out {c.labels.others.sum():,} row(s)"
-        steps.append(keep("label", f"label not in {list(others)!r}", c.label, why=why))
+    why = f"leaves out {c.labels.others.sum():,} row(s)"
+    steps += [keep("label", f"label not in {list(others)!r}", c.label, why=why)] if others else []
     return (*steps, Step("class_encode_column", (c.label,)))
 
 
@@ -539,7 +538,7 @@ def _not_order_only(c: Context, found: Found) -> Mend:
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == ("pair", "similarity")]
     entries = (loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses)
     others = [entry for entry in entries if not entry.order_only and not entry.deprecated]
-    return [loss_line(c, entry, why="also learns from rows with the same label") for entry in others[:1]]
+    return [loss_line(c, entry, "also learns from rows with the same label") for entry in others[:1]]
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
@@ -659,30 +658,22 @@ def teacher_scale(c: Context) -> Bad | None:
         what = "all documents have nearly the same probability, and there is little to learn"
     else:
         return None
-    advice = [f"{name}={value}" for name, value in c.entry.arguments if name == "similarity_fct"]
-    advice += [f"student_temperature={student:g}", f"teacher_temperature={spread / min(4.0, limit):.2g}"]
-    return bad(spread=spread, scaled=scaled, what=what, mend=loss_line(c, c.entry, *advice))
+    advice = {name: value for name, value in c.entry.arguments if name == "similarity_fct"}
+    advice |= {"student_temperature": f"{student:g}", "teacher_temperature": f"{spread / min(4.0, limit):.2g}"}
+    return bad(spread=spread, scaled=scaled, what=what, mend=loss_line(c, c.entry, **advice))
 
 
 def _temperature(c: Context, name: str) -> float:
     """A temperature of the loss; of one given by its name, as the registry suggests it or as is its default."""
-    for of in (name, "temperature"):
-        found = getattr(c.loss, of, None)
-        if isinstance(found, (int, float)):
-            return float(found)
-    default = 2.0 if c.entry.model_type == "SparseEncoder" else 1.0
-    return float(dict(c.entry.arguments).get("temperature", default))
+    usual = dict(c.entry.arguments).get("temperature", 2.0 if c.entry.model_type == "SparseEncoder" else 1.0)
+    return float(getattr(c.loss, name, None) or getattr(c.loss, "temperature", None) or usual)
 
 
 def _top_probability(c: Context, temperature: float) -> float:
     """The largest probability of a list, in the middle of the sampled rows."""
-    found = []
-    for value in c.table.values[str(c.source)]:
-        scores = np.asarray([score for score in value or [] if score is not None], dtype=np.float64)
-        scores = scores[np.isfinite(scores)]
-        if len(scores) > 1:
-            found.append(1 / np.exp((scores - scores.max()) / temperature).sum())
-    return float(np.median(found or [0.0]))
+    lists = ([score for score in value or [] if score is not None] for value in c.table.values[str(c.source)])
+    known = ([score / temperature for score in scores if math.isfinite(score)] for scores in lists)
+    return float(np.median([scipy.special.softmax(scores).max() for scores in known if len(scores) > 1] or [0.0]))
 
 
 @rule("embedding-size", "label", "error", Stage.LOSS)
@@ -694,4 +685,4 @@ def embedding_size(c: Context) -> Tells:
         if c.dimension is None:
             c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")
         elif getattr(c.loss, "projection", None) is None and size != c.dimension:
-            yield bad(size=size, mend=loss_line(c, c.entry, f"projection_dim={size}"))
+            yield bad(size=size, mend=loss_line(c, c.entry, projection_dim=str(size)))

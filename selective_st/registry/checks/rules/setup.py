@@ -15,7 +15,8 @@ from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, keep, loss_line, more_outputs, other_loss, with_sampler
-from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
+from selective_st.registry.checks.scan import Integers, Numbers, Scan, scan
+from selective_st.registry.code import wrapped
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import tables
@@ -186,11 +187,7 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
         ([0, 2], (((0, 0.2), (2, 0.9)),))
     """
     (table,) = tables(data)
-    seen = scan(table, inputs, label, inputs)
-    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
-    if seen.labels is None or len(hashes) < len(inputs):
-        return None
-    return _conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
+    return _conflicts(scan(table, inputs, label), inputs, is_ordered=is_ordered)
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
@@ -199,11 +196,8 @@ def conflicting_labels(c: Context) -> Tells:
 
     One of them is wrong, or the texts do not tell the label.
     """
-    texts = [c.scan.texts.get(column) for column in c.read_inputs]
-    hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
-    is_asked = hashes and len(hashes) == len(texts)
-    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered) if is_asked else None
+    found = _conflicts(c.scan, c.read_inputs, is_ordered=is_ordered)
     if found is None:
         return
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
@@ -220,14 +214,19 @@ def conflicting_labels(c: Context) -> Tells:
     yield bad(found.rows, mend=merged, columns=quoted(c.read_inputs), shown="; ".join(shown) + more)
 
 
-def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
+def _conflicts(seen: Scan, inputs: Sequence[str], *, is_ordered: bool) -> Conflicts | None:
     """The rows whose texts are those of another row, with another label; None if there are none."""
     import pandas as pd  # late: it takes long
 
+    known = [seen.texts[column].hashes for column in inputs if column in seen.texts]
+    hashes = [each for each in known if each is not None]
+    if seen.labels is None or not hashes or len(hashes) < len(inputs):
+        return None
+    numbers = seen.labels.numbers
     if len(hashes) == 2 and not is_ordered:
         hashes = [np.minimum(*hashes), np.maximum(*hashes)]
     texts: list[Any] = list(range(len(hashes)))
-    columns = dict(zip([*texts, "row", "label"], [*hashes, rows, numbers], strict=True))
+    columns = dict(zip([*texts, "row", "label"], [*hashes, seen.rows, numbers], strict=True))
     every = pd.DataFrame(columns)[np.isfinite(numbers)].sort_values("row")
     same = every.groupby(texts)["label"]
     wrong = every[same.transform("max") - same.transform("min") > _TIE]
@@ -349,8 +348,7 @@ def classifier_size(c: Context) -> Tells:
         parts = {"rep": 2, "difference": 1, "multiplication": 1}
         vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
         if vectors and wanted != vectors * c.dimension:
-            mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
-            yield bad(wanted=wanted // vectors, mend=mend)
+            yield bad(wanted=wanted // vectors, mend=more_outputs(c, c.loss.num_labels))
 
 
 @rule("no-autoencoder", "data", "error", Stage.LOSS)
@@ -364,20 +362,13 @@ def no_autoencoder(c: Context) -> Tells:
             yield bad(modules=", ".join(c.modules), mend=mend)
 
 
-def _wrapped(c: Context, found: Found) -> Mend:
-    return (
-        f"from {c.entry.module} import SpladeLoss\n"
-        "{loss} = SpladeLoss(model, {loss}, document_regularizer_weight=3e-5, query_regularizer_weight=5e-5)"
-    )
-
-
-@rule("not-wrapped", "data", "error", Stage.LOSS, _wrapped)
-def not_wrapped(c: Context) -> bool:
+@rule("not-wrapped", "data", "error", Stage.LOSS)
+def not_wrapped(c: Context) -> Tells:
     """{loss} cannot be used alone: its forward pass raises an error."""
-    is_asked = c.loss is not None and c.entry.is_wrapped and c.entry.origin == UPSTREAM
     modifiers = {known.name for known in losses("SparseEncoder") if known.role == "modifier"}
-    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.wrappers})
-    return is_asked and not wrapped
+    is_within = bool(modifiers & {type(wrapper).__name__ for wrapper in c.wrappers})
+    if c.loss is not None and c.entry.is_wrapped and c.entry.origin == UPSTREAM and not is_within:
+        yield bad(mend=f"from {c.entry.module} import SpladeLoss\n{{loss}} = {wrapped('{loss}')}")
 
 
 # --- Settings of the loss ---------------------------------------------------------------------------------------------
@@ -385,25 +376,20 @@ def not_wrapped(c: Context) -> bool:
 
 @rule("loss-targets", "data", "error", Stage.LOSS)
 def loss_targets(c: Context) -> Tells:
-    """{what}."""
+    """targets={targets!r} {what}."""
     if c.loss is None or c.entry.name != "SelectivePairwiseLoss" or c.entry.origin != OURS:
         return
-    targets, label, documents, other = c.loss.targets, c.label, len(c.inputs) - 1, None
-    found = 0 if label is None else int(c.labels.lengths.max()) if c.labels.is_list else 1
-    if label is None and targets is not None:
-        what = f"targets={targets!r} needs labels in a column called label, labels, score or scores, but there are none"
-        yield bad(what=what, mend=loss_line(c, c.entry))
+    targets, documents, told = c.loss.targets, len(c.inputs) - 1, {"similarity_fct": "pairwise_cos_sim"}
+    found = 0 if c.label is None else int(c.labels.lengths.max()) if c.labels.is_list else 1
+    if c.label is None and targets is not None:
+        what = "needs labels in a column called label, labels, score or scores, but there are none"
+        yield bad(targets=targets, what=what, mend=loss_line(c, c.entry))
     elif targets is None and found == documents > 1:
-        other = "scores"
-        what = f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
-        what += 'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
+        what = 'does not say whether labels, one for each document, are to be reached ("scores"), or their differences'
+        yield bad(column=c.label, targets=targets, what=what, mend=loss_line(c, c.entry, targets='"scores"', **told))
     elif targets == "scores" and found == documents - 1 > 0 and c.labels.type in ("float", "list"):
-        other = "margins"
-        what = f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
-        what += "margins have"
-    if other is not None:
-        mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
-        yield bad(column=label, what=what, mend=mend)
+        what = f"takes {documents} labels a row, one for each document, but {c.label!r} has {found}, as margins have"
+        yield bad(column=c.label, targets=targets, what=what, mend=loss_line(c, c.entry, targets='"margins"', **told))
 
 
 def _rise(link: Any, lows: Any, highs: Any) -> float:
@@ -423,9 +409,9 @@ def _rising(c: Context, found: Found) -> Mend:
         ends = ((end - scale[0]) / (scale[1] - scale[0]) for end in (c.lowest, c.highest))
         if _rise(c.loss.weight_link, *ends) > _NO_RISE:
             return Step("scale_labels", (c.label, *scale), why="the weight link is for scores from 0 to 1")
-    given = [f"scale={float(c.loss.scale)!r}", f"weight_link={found.facts['rising']}"]
     flat = c.loss.link.get_config_dict()["type"] == "ConstantLink"
-    return loss_line(c, c.entry, *given, *(() if flat else (f"link={link_code(c.loss.link)}",)))
+    link = {} if flat else {"link": link_code(c.loss.link)}
+    return loss_line(c, c.entry, scale=repr(float(c.loss.scale)), weight_link=found.facts["rising"], **link)
 
 
 @rule("flat-weight-link", "read label", "error", Stage.LOSS, _rising)
