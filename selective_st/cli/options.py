@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -31,8 +30,6 @@ def option(
     *names: str,
     help: str = "",
     parse: Callable[[str, str], Any] | None = None,
-    min: float = -math.inf,
-    max: float = math.inf,
     **more: Any,
 ) -> Any:
     """A field that is an option of the command.
@@ -42,14 +39,12 @@ def option(
         *names: Its names, if they are not that of the field.
         help: What it is for, where the docstring does not say it.
         parse: What makes its value of its name and its text; then `typer` sees a text.
-        min: The least number that it may be.
-        max: The largest.
         **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names, "range": (min, max)}
+    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names}
     return field(default=default, metadata=metadata)
 
 
@@ -103,10 +98,6 @@ def _parameter(of: Field[Any], hint: Any, said: str) -> inspect.Parameter:
 
 
 def _value(of: Field[Any], given: Any) -> Any:
-    least, most = of.metadata.get("range", (-math.inf, math.inf))
-    if isinstance(given, int) and not least <= given <= most:
-        allowed = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-        raise typer.BadParameter(f"{_name(of)} must be {allowed}, got {given}.")
     parse = of.metadata.get("parse")
     return parse(_name(of), given) if parse and given is not None else given
 
@@ -149,20 +140,19 @@ def words_of(options: Any, *names: str) -> list[str]:
 
     Where fields are named, those of them alone.
     """
-    arguments: list[str] = []
-    words: list[str] = []
+    arguments, words = list[str](), list[str]()
     for each in (each for each in fields(options) if not names or each.name in names):
         value, name = getattr(options, each.name), _name(each)
         if isinstance(each.metadata["typer"], ArgumentInfo):
             arguments.append(str(value))
         elif value != each.default and isinstance(value, bool):
-            yes, _, no = name.partition("/")
-            words.append(yes if value else no)
+            words.append(name.split("/")[not value])
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
             texts = [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]
-            texts = [",".join(texts)] if each.metadata["parse"] else texts
-            words += [word for text in texts for word in (name, text)]
+            words += [
+                word for text in ([",".join(texts)] if each.metadata["parse"] else texts) for word in (name, text)
+            ]
     return [*arguments, *words]
 
 

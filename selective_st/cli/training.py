@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.markup import escape
 
@@ -71,7 +72,7 @@ class TrainOptions(PairOptions, TextOptions):
             else 1e-5,2e-5,5e-5.
         warmup: The share of steps over which the learning rate rises to its value.
         max_length: Truncate texts to this many tokens. Default: the model's maximum.
-        device: cpu, cuda, mps. Default: the fastest one available.
+        device: cpu, cuda or mps; CUDA_VISIBLE_DEVICES=1 chooses a GPU. Default: the fastest one available.
         bf16: Use bfloat16 where it is precise enough: faster on recent GPUs.
         list_size: The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: 16.
         teacher: A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from
@@ -100,8 +101,8 @@ class TrainOptions(PairOptions, TextOptions):
     batch_size: int | None = option(None, min=2)
     learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
     warmup: float = option(0.1)
-    max_length: int | None = option(None)
-    device: str | None = option(None)
+    max_length: int | None = option(None, min=2)
+    device: str | None = option(None, click_type=click.Choice(DEVICES))
     bf16: bool = option(False, "--bf16")
     temperature: float | None = option(
         None,
@@ -119,18 +120,11 @@ class TrainOptions(PairOptions, TextOptions):
         super().__post_init__()
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup is a share of the steps, from 0 to below 1, such as 0.1; got {self.warmup:g}.")
-        if self.max_length is not None and self.max_length < 2:
-            raise ValueError(f"--max-length is a number of tokens, 2 or more, such as 128; got {self.max_length}.")
         if self.max_length is not None and self.model == _STATIC:
             raise ValueError("--max-length does not apply to --model static, which reads whole texts; leave it out.")
         if (self.teacher is None) != (not self.texts):
             given, missing = ("--texts", "--teacher MODEL") if self.texts else ("--teacher", "--texts FILE")
             raise ValueError(f"{given} also needs {missing}: the teacher scores pairs of these texts.")
-        if self.device not in (None, *DEVICES):
-            raise ValueError(
-                f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. To choose a GPU, set "
-                "CUDA_VISIBLE_DEVICES=1."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,12 +257,8 @@ def _settings(job: TrainOptions, kind: LossKind) -> Settings:
 
     model = _STATIC if job.model == _STATIC else "pretrained"
     told = {field.name: value for field in fields(Settings) if (value := getattr(job, field.name)) is not None}
-    defaults = {
-        "epochs": EPOCHS[model],
-        "batch_size": kind.batch_sizes[model != _STATIC],
-        "learning_rates": LEARNING_RATES[model],
-    }
-    return Settings(**{**defaults, **told, "loss": kind.name})
+    defaults = {"epochs": EPOCHS[model], "learning_rates": LEARNING_RATES[model]}
+    return Settings(**{**defaults, "batch_size": kind.batch_sizes[model != _STATIC], **told, "loss": kind.name})
 
 
 def _check_examples(console: Console, task: Task) -> None:
@@ -285,18 +275,14 @@ def _check_examples(console: Console, task: Task) -> None:
     if report.findings:
         print_report(console, report)
     if report.errors:
-        raise ValueError(
-            f"These data do not suit {task.kind.loss}: see above. Fix them, or train regardless with --no-check."
-        )
+        raise ValueError(f"These data do not suit {task.kind.loss}: see above. Mend them, or train with --no-check.")
 
 
 def _check_options(job: TrainOptions, kind: LossKind) -> None:
     """Refuse options that are out of range, or mean nothing for the loss."""
     if job.temperature is not None:
         if kind.temperature is None:
-            raise ValueError(
-                f"--temperature does not apply to --loss {kind.name}; leave it out, or choose another loss."
-            )
+            raise ValueError(f"--temperature does not apply to --loss {kind.name}; leave it out.")
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
@@ -333,10 +319,8 @@ def _read_splits(job: TrainOptions, focus: Focus) -> Splits:
     by = train.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
-    others = []
-    for seed, (name, given, names) in enumerate(
-        (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
-    ):
+    others, parts = [], {"test": (job.test_data, ["test"]), "eval": (job.eval_data, ["validation", "dev", "eval"])}
+    for seed, (name, (given, names)) in enumerate(parts.items()):
         own = next((split for split in names if split in available), None)
         if given is None and own is None:
             train, part = train.split(name, _HELD_OUT, seed)
