@@ -69,6 +69,8 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
     else:
         try:
             found = open_rows(path, header).table()
+            for name in found.names:
+                _check_column(found, name)
         except DataError:
             raise
         except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
@@ -76,8 +78,6 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
             raise DataError(f"{source} could not be read: {reason}. Check your rights, or get it anew.") from error
         if is_compressed(path):
             found.notes.insert(0, f"{path.name}: compressed by gzip")
-        for name in found.names:
-            _check_column(found, name)
     if not len(found.dataset):
         hint = "" if header is not None or not found.notes else f" below its header. {found.notes[-1]}."
         raise DataError(f"{found.name} has no rows of data{hint or '.'}")

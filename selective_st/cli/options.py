@@ -150,9 +150,8 @@ def words_of(options: Any, *names: str) -> list[str]:
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
             texts = [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]
-            words += [
-                word for text in ([",".join(texts)] if each.metadata["parse"] else texts) for word in (name, text)
-            ]
+            texts = [",".join(texts)] if each.metadata["parse"] else texts
+            words += [word for text in texts for word in (name, text)]
     return [*arguments, *words]
 
 

@@ -349,10 +349,8 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     low, high = (int(end) if int(end) == end else end for end in score_range)
     column = form.label_column or form.trainer_label
     if column is None:
-        mend = f"Say which: --columns {','.join([*form.inputs, 'LABEL'])}."
-        raise DataError(
-            f"{source.table.name}: --score-range is about a label, but no column is known to be one. {mend}"
-        )
+        mend = f"Say which column is one: --columns {','.join([*form.inputs, 'LABEL'])}."
+        raise DataError(f"{source.table.name}: --score-range is about a label, but none is known. {mend}")
     if form.label in (*CLASS_LABELS, "embedding", "embeddings"):
         why = source.not_similarity or f"{source.table.name}: the labels in column {column!r} are {form.label}"
         return replace(source, notes=(*source.notes, f"--score-range {low:g},{high:g} does not apply: {why}"))
