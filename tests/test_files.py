@@ -413,8 +413,8 @@ class TestJson:
             ('["a"]\n{"a": 1}\n', r"line 2 holds an object, but the first row an array"),
             ('{"a": 1}\n["a"]\n', r"line 2 holds an array of 1, but the first row an object"),
             ('"a"\n"b"\n', r"line 1 is \"a\", but must be an object or array: jq -c"),
-            ("{}\n", r"line 1 holds {}, but a row must be"),
-            ('{"a": 1}\n[]\n', r"line 2 holds \[\], but a row must be"),
+            ("{}\n", r"line 1 is {}, but must be"),
+            ('{"a": 1}\n[]\n', r"line 2 is \[\], but must be"),
             ('{"a": 1}\n{"a": 1e999}\n', r"column 'a' holds an infinite number, or one too large, in line 2"),
             (
                 '{"a": {"b": 1.0}}\n{"a": {"b": NaN, "c": [1e999]}}\n',
