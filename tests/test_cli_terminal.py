@@ -93,6 +93,10 @@ def train(data: Path, *options: object) -> Result:
         (("--warmup", "2"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got 2."),
         (("--warmup", "-0.1"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got -0.1."),
         (("--max-length", "64"), "--max-length does not apply to --model static, which reads whole texts; leave it"),
+        (
+            ("--device", "gpu"),
+            "--device must be one of cpu, cuda, mps; got 'gpu'. To choose a GPU, set CUDA_VISIBLE_DEVICES=1.",
+        ),
         (("--device", "mps"), "--device mps: torch"),
     ],
 )

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.markup import escape
 
@@ -72,7 +71,7 @@ class TrainOptions(PairOptions, TextOptions):
             else 1e-5,2e-5,5e-5.
         warmup: The share of steps over which the learning rate rises to its value.
         max_length: Truncate texts to this many tokens. Default: the model's maximum.
-        device: cpu, cuda or mps; CUDA_VISIBLE_DEVICES=1 chooses a GPU. Default: the fastest one available.
+        device: cpu, cuda, mps. Default: the fastest one available.
         bf16: Use bfloat16 where it is precise enough: faster on recent GPUs.
         list_size: The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: 16.
         teacher: A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from
@@ -102,7 +101,7 @@ class TrainOptions(PairOptions, TextOptions):
     learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
     warmup: float = option(0.1)
     max_length: int | None = option(None, min=2)
-    device: str | None = option(None, click_type=click.Choice(DEVICES))
+    device: str | None = option(None)
     bf16: bool = option(False, "--bf16")
     temperature: float | None = option(
         None,
@@ -125,6 +124,9 @@ class TrainOptions(PairOptions, TextOptions):
         if (self.teacher is None) != (not self.texts):
             given, missing = ("--texts", "--teacher MODEL") if self.texts else ("--teacher", "--texts FILE")
             raise ValueError(f"{given} also needs {missing}: the teacher scores pairs of these texts.")
+        if self.device not in (None, *DEVICES):
+            mend = "To choose a GPU, set CUDA_VISIBLE_DEVICES=1."
+            raise ValueError(f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. {mend}")
 
 
 @dataclass(frozen=True, kw_only=True)
