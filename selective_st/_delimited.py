@@ -242,8 +242,9 @@ def _delimiter_of(path: Path) -> tuple[str, int]:
     others = [mark for mark in fits if mark not in (usual, ",")]
     if not ranks and others and usual not in fits:
         raise DataError(
-            f"{path.name}: the first row holds {' and '.join(map(repr, others))}, most rows below have not as many. "
-            f'If that parts the cells, mend them; if each row is one text, put it in quotes: "{sample[0].strip():.60}"'
+            f"{path.name}: the first row holds {' and '.join(map(repr, others))}, but most rows below have not as "
+            "many. If that parts the cells, mend these rows; if each row is one text, put the first one in quotes: "
+            f'"{sample[0].strip():.60}"'
         )
     return max(ranks, key=ranks.__getitem__, default=usual), 0
 

@@ -144,8 +144,8 @@ def _parsed(name: str, line: int, text: str) -> Any:
 def _no_json(name: str, line: int, error: Exception) -> DataError:
     what = f"{error.msg} (character {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
     return DataError(
-        f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Each line must hold "
-        f"a whole object or array: mend it. If rows go over several lines: jq -c . {shlex.quote(name)} > rows.jsonl"
+        f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Mend the line: "
+        f"each must hold a whole object or array. If rows go over several lines: jq -c . {shlex.quote(name)} > rows.jsonl"
     )
 
 

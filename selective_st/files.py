@@ -75,7 +75,8 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
             raise
         except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
             reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
-            raise DataError(f"{source} could not be read: {reason}. Check your rights, or get it anew.") from error
+            mend = "Check the file and your rights; get it anew if it is cut off."
+            raise DataError(f"{source} could not be read: {reason}. {mend}") from error
         if is_compressed(path):
             found.notes.insert(0, f"{path.name}: compressed by gzip")
     if not len(found.dataset):
