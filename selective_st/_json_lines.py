@@ -145,7 +145,7 @@ def _no_json(name: str, line: int, error: Exception) -> DataError:
     what = f"{error.msg} (character {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
     return DataError(
         f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Mend the line: "
-        f"each must hold a whole object or array. If rows go over several lines: jq -c . {shlex.quote(name)} > rows.jsonl"
+        f"each must hold a whole object or array. If rows go over several: jq -c . {shlex.quote(name)} > rows.jsonl"
     )
 
 

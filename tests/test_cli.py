@@ -244,11 +244,10 @@ class TestTrain:
         assert "Not a directory" in text(result)
 
     def test_usage_errors(self, data: dict[str, Path]) -> None:
-        wrong = {"--seeds": (0, "1<=x<=100"), "--epochs": (0, "x>=1"), "--max-length": (1, "x>=2")}
-        for name, (value, allowed) in wrong.items():
-            result = run("train", data["train"], name, value)
+        for name, allowed in {"--seeds": "from 1 to 100", "--epochs": "at least 1"}.items():
+            result = run("train", data["train"], name, 0)
             assert result.exit_code == 2
-            assert f"'{name}': {value} is not in the range {allowed}." in text(result)
+            assert f"{name} must be {allowed}, got 0." in result.output
         assert run("train", data["train"], "--no-such-option").exit_code == 2
 
     def test_a_bug_shows_where_it_is(

@@ -92,6 +92,7 @@ def train(data: Path, *options: object) -> Result:
     [
         (("--warmup", "2"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got 2."),
         (("--warmup", "-0.1"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got -0.1."),
+        (("--max-length", "1", "--model", "x"), "--max-length is a number of tokens, 2 or more, such as 128; got 1."),
         (("--max-length", "64"), "--max-length does not apply to --model static, which reads whole texts; leave it"),
         (
             ("--device", "gpu"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -30,6 +31,8 @@ def option(
     *names: str,
     help: str = "",
     parse: Callable[[str, str], Any] | None = None,
+    min: float = -math.inf,
+    max: float = math.inf,
     **more: Any,
 ) -> Any:
     """A field that is an option of the command.
@@ -39,12 +42,14 @@ def option(
         *names: Its names, if they are not that of the field.
         help: What it is for, where the docstring does not say it.
         parse: What makes its value of its name and its text; then `typer` sees a text.
+        min: The least number that it may be.
+        max: The largest.
         **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names}
+    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names, "range": (min, max)}
     return field(default=default, metadata=metadata)
 
 
@@ -98,6 +103,10 @@ def _parameter(of: Field[Any], hint: Any, said: str) -> inspect.Parameter:
 
 
 def _value(of: Field[Any], given: Any) -> Any:
+    least, most = of.metadata.get("range", (-math.inf, math.inf))
+    if isinstance(given, int) and not least <= given <= most:
+        allowed = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise typer.BadParameter(f"{_name(of)} must be {allowed}, got {given}.")
     parse = of.metadata.get("parse")
     return parse(_name(of), given) if parse and given is not None else given
 

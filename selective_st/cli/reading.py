@@ -75,8 +75,10 @@ class Source:
                 'the column "score"'
             )
         if self.unclear and _says_something_else(column):
-            what = f"{self.table.name}: by its name, column {column!r} says that texts differ, or which is better"
-            return f"{what}, not that 1 (or more) is for texts that belong together. Make it say that, by another name"
+            return (
+                f"{self.table.name}: by its name, column {column!r} says something else than that 1 (or more) is for "
+                "texts that belong together: that they differ, or which is better. Make it say that, by another name"
+            )
         return ""
 
     def refuse_other_labels(self, options: DataOptions, do: str) -> None:

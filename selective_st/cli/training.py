@@ -100,7 +100,7 @@ class TrainOptions(PairOptions, TextOptions):
     batch_size: int | None = option(None, min=2)
     learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
     warmup: float = option(0.1)
-    max_length: int | None = option(None, min=2)
+    max_length: int | None = option(None)
     device: str | None = option(None)
     bf16: bool = option(False, "--bf16")
     temperature: float | None = option(
@@ -119,6 +119,8 @@ class TrainOptions(PairOptions, TextOptions):
         super().__post_init__()
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup is a share of the steps, from 0 to below 1, such as 0.1; got {self.warmup:g}.")
+        if self.max_length is not None and self.max_length < 2:
+            raise ValueError(f"--max-length is a number of tokens, 2 or more, such as 128; got {self.max_length}.")
         if self.max_length is not None and self.model == _STATIC:
             raise ValueError("--max-length does not apply to --model static, which reads whole texts; leave it out.")
         if (self.teacher is None) != (not self.texts):
