@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from selective_st._text_files import MOST_COLUMNS, TextTable, ending, open_lines
+from selective_st._row_files import FileTable, TextRows
+from selective_st._text_files import MOST_COLUMNS, dataset_of, ending, open_lines
 from selective_st.errors import DataError, shown_rows
 from selective_st.registry.names import hint_of, role_of
 
@@ -86,15 +87,12 @@ def rows_of(lines: Iterable[str], delimiter: str, quoting: Any, skipped: int = 0
         raise csv.Error(f"{error}, in the row that begins in line {begin}") from None
 
 
-class DelimitedFile:
+class DelimitedFile(TextRows):
     """A CSV or TSV file: what parts and quotes its cells, and what its columns are called.
 
     Attributes:
-        path: Where it is.
         delimiter: What parts the cells.
-        names: The names of the columns; numbers from 1 where it has none.
-        head: How many of its rows give these names.
-        notes: What was decided.
+        head: How many of its rows name the columns.
 
     Args:
         path: Where it is.
@@ -102,20 +100,20 @@ class DelimitedFile:
     """
 
     def __init__(self, path: Path, header: bool | None) -> None:
-        self.path = path
+        super().__init__(path)
         self.delimiter, self._skipped = _delimiter_of(path)
         self._quoting, quotes = self._quotes()
-        sample = [row.cells for row in itertools.islice(self.rows(), _COMPARED)]
+        sample = [row.cells for row in itertools.islice(self.every(), _COMPARED)]
         if not sample:
-            raise DataError(f"{path.name} is empty.")
-        self.names, self.head, note = _column_names(path.name, list(zip(*sample, strict=True)), header)
-        parted = f"{path.name}: cells are separated by {self.delimiter!r}"
+            raise DataError(f"{self.name} is empty.")
+        self.names, self.head, note = _column_names(self.name, list(zip(*sample, strict=True)), header)
+        parted = f"{self.name}: cells are separated by {self.delimiter!r}"
         self.notes = [note, *([parted] if self.delimiter != _usual_delimiter(path) else []), *quotes]
 
-    def rows(self, quoting: Any = None) -> Iterator[Row]:
+    def every(self, quoting: Any = None) -> Iterator[Row]:
         """All rows, the head with them, but no empty lines; an error where one has not as many cells as the first."""
         quoting = self._quoting if quoting is None else quoting
-        name, width, read = self.path.name, 0, 0
+        name, width, read = self.name, 0, 0
         try:
             with open_lines(self.path) as lines:
                 left = itertools.islice(lines, self._skipped, None)
@@ -126,14 +124,10 @@ class DelimitedFile:
                     if width > MOST_COLUMNS:
                         raise DataError(f"{name} has {width:,} cells in line {row.line}. Part it into rows.")
                     if len(row.cells) != width:
+                        what = f"{name} has {width} columns, but {len(row.cells)} cells in line {row.line}"
                         mend = f'Mend it: cells that hold the delimiter stand in quotes, "like{self.delimiter} this".'
-                        if read == 1:
-                            mend += (
-                                f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
-                            )
-                        raise DataError(
-                            f"{name} has {width} columns, but {len(row.cells)} cells in line {row.line}. {mend}"
-                        )
+                        title = f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
+                        raise DataError(f"{what}. {mend}{title * (read == 1)}")
                     read += 1
                     yield row
         except csv.Error as error:
@@ -149,77 +143,68 @@ class DelimitedFile:
         """
         if self.delimiter == ",":
             return csv.QUOTE_MINIMAL, []
-        taken = f"{self.path.name}: cells in double quotes are taken without them"
         rows, in_quotes, several, error = self._tried(csv.QUOTE_MINIMAL)
-        if error is None and not several:
-            return csv.QUOTE_MINIMAL, [taken] if in_quotes else []
-        plain_rows, *_, plain_error = self._tried(csv.QUOTE_NONE)
-        if plain_error is None:
-            return csv.QUOTE_NONE, [f"{self.path.name}: double quotes are taken as part of the text"]
-        if error is None:
-            return csv.QUOTE_MINIMAL, [taken]
-        raise error if rows > plain_rows else plain_error
+        if error is not None or several:
+            plain_rows, *_, plain_error = self._tried(csv.QUOTE_NONE)
+            if plain_error is None:
+                return csv.QUOTE_NONE, [f"{self.name}: double quotes are taken as part of the text"]
+            if error is not None:
+                raise error if rows > plain_rows else plain_error
+        return csv.QUOTE_MINIMAL, [f"{self.name}: cells in double quotes are taken without them"] * in_quotes
 
     def _tried(self, quoting: int) -> tuple[int, bool, bool, DataError | None]:
         """How many rows can be read so, whether some are in quotes or over several lines, and what is wrong then."""
-        rows, in_quotes, several = 0, False, False
+        rows, in_quotes, several, error = 0, False, False, None
         try:
-            for rows, row in enumerate(self.rows(quoting), start=1):  # noqa: B007
+            for rows, row in enumerate(self.every(quoting), start=1):  # noqa: B007
                 if '"' in row.raw:
                     in_quotes = in_quotes or row.raw.startswith('"') or f'{self.delimiter}"' in row.raw
                     several = several or row.is_several
-        except DataError as error:
-            return rows, in_quotes, several, error
-        return rows, in_quotes, several, None
+        except DataError as raised:
+            error = raised
+        return rows, in_quotes, several, error
 
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        places = [self.names.index(name) for name in columns]
+        rows = itertools.islice(self.every(), self.head, None)
+        return ((row.line, [row.cells[place] for place in places]) for row in rows)
 
-def read_delimited(path: Path, header: bool | None) -> TextTable:
-    """Read a CSV or TSV file.
+    def raws(self) -> Iterator[str]:
+        return (row.raw for row in self.every())
 
-    Args:
-        path: Where it is.
-        header: Whether it has a header row. Default: decided by comparing the first row with the others.
+    def joined(self, row: str, names: Sequence[str], cells: Sequence[str]) -> str:
+        return self.delimiter.join((row, *cells))
 
-    Returns:
-        What was read.
+    def table(self) -> FileTable:
+        several, blank, lines = list[int](), list[int](), array("q")
+        width, cells = len(self.names), list[str]()  # row by row: rows would have to be looked through for cycles
+        batches: list[list[pa.Array]] = []
 
-    Raises:
-        DataError: If it cannot be read, or its rows are not alike.
-    """
-    file = DelimitedFile(path, header)
-    places = {"over several lines, from": list[int](), "without a filled cell left out, in": list[int]()}
-    several, blank = places.values()
-    lines = array("q")
-    width, cells = len(file.names), list[str]()  # row by row: rows would have to be looked through for cycles
-    batches: list[list[pa.Array]] = []
+        def store() -> None:
+            batches.append([pa.array(cells[place::width], pa.string()) for place in range(width)])
+            cells.clear()
 
-    def store() -> None:
-        batches.append([pa.array(cells[place::width], pa.string()) for place in range(width)])
-        cells.clear()
-
-    for row in itertools.islice(file.rows(), file.head, None):
-        if row.is_blank:
-            blank.append(row.line)
-            continue
-        several += [row.line] if row.is_several else []
-        lines.append(row.line)
-        cells += row.cells
-        if len(cells) >= _CELLS:
-            store()
-    store()
-    notes = [
-        *file.notes,
-        *(f"{path.name}: {len(of):,} row(s) {what} {shown_rows(of, 'line')}" for what, of in places.items() if of),
-    ]
-    columns, written = {}, {}
-    for place, name in enumerate(file.names):
-        texts = pa.chunked_array([batch[place] for batch in batches], pa.string())
-        _refuse_spaced_quotes(file, place, texts)
-        columns[name], note = _typed(texts, lines, commas=file.delimiter != ",")
-        if columns[name] is not texts:
-            written[name] = texts
-        notes += [f"{path.name}: column {name!r} {note}"] if note else []
-    return TextTable(pa.table(columns), bool(file.head), notes, lines, written)
+        for row in itertools.islice(self.every(), self.head, None):
+            if row.is_blank:
+                blank.append(row.line)
+                continue
+            several += [row.line] if row.is_several else []
+            lines.append(row.line)
+            cells += row.cells
+            if len(cells) >= _CELLS:
+                store()
+        store()
+        told = {"over several lines, from": several, "without a filled cell left out, in": blank}
+        notes = [f"{self.name}: {len(of):,} row(s) {what} {shown_rows(of, 'line')}" for what, of in told.items() if of]
+        columns, written = {}, dict[str, pa.ChunkedArray]()
+        for place, name in enumerate(self.names):
+            texts = pa.chunked_array([batch[place] for batch in batches], pa.string())
+            _refuse_spaced_quotes(self, place, texts)
+            columns[name], note = _typed(texts, lines, commas=self.delimiter != ",")
+            written |= {} if columns[name] is texts else {name: texts}
+            notes += [f"{self.name}: column {name!r} {note}"] if note else []
+        notes = [*self.notes, *notes]
+        return FileTable(dataset_of(self.path, pa.table(columns)), self.name, bool(self.head), notes, lines, written)
 
 
 def _refuse_spaced_quotes(file: DelimitedFile, place: int, column: pa.ChunkedArray) -> None:
@@ -245,8 +230,7 @@ def _delimiter_of(path: Path) -> tuple[str, int]:
     """What parts the cells, by the first row and most of those below it; and how many lines come before these."""
     with open_lines(path) as lines:
         sample = list(itertools.islice(lines, _LOOKED_AT))
-    told = re.fullmatch(r"sep=([,;|\t])\s*", sample[0]) if sample else None  # as Excel is told
-    if told is not None:
+    if sample and (told := re.fullmatch(r"sep=([,;|\t])\s*", sample[0])):  # as Excel is told
         return told[1], 1
     usual = _usual_delimiter(path)
     fits = {mark: fit for mark in _DELIMITERS if (fit := _fit(sample, mark)) is not None}
@@ -290,8 +274,7 @@ def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
         return None
     later = [cell for row in alike for cell in row[1:]]
     no_prose = sum(cell.startswith(" ") for cell in later) <= _HALF * len(later)
-    columns = zip(*(alike[1:] or alike), strict=True)
-    numbers = sum(all(map(_is_figure, column)) for column in columns)
+    numbers = sum(all(map(_is_figure, column)) for column in zip(*(alike[1:] or alike), strict=True))
     return _Fit(strict, no_prose, numbers, share)
 
 
@@ -408,7 +391,7 @@ def _typed(cells: pa.ChunkedArray, lines: Sequence[int], *, commas: bool) -> tup
         return cells, ""
     if _count(is_word):
         lines_of_words = np.asarray(lines)[is_word.to_numpy()].tolist()
-        return cells, _words_among(_count(is_number), trimmed.filter(is_word), lines_of_words)
+        return cells, _words_among(_count(is_number), trimmed.filter(is_word).to_pylist(), lines_of_words)
     written = pc.if_else(filled, pc.utf8_ltrim(trimmed, characters="+"), pa.scalar(None, pa.string()))
     try:
         if not _count(pc.match_substring_regex(trimmed, "[.eE]")):
@@ -423,16 +406,11 @@ def _count(mask: pa.ChunkedArray) -> int:
     return pc.sum(mask).as_py() or 0
 
 
-def _words_among(numbers: int, words: pa.ChunkedArray, lines: Sequence[int]) -> str:
+def _words_among(numbers: int, words: Sequence[str], lines: Sequence[int]) -> str:
     """What is to be said of a column of numbers among which are a few words; nothing where they are many."""
-    places: dict[str, list[int]] = {}
-    for word, line in zip(words.to_pylist(), lines, strict=True):
-        places.setdefault(word, []).append(line)
-    if (
-        numbers < 2
-        or sum(len(found) for word, found in places.items() if word.lower() not in _MISSING) > _FEW * numbers
-    ):
+    if numbers < 2 or sum(word.lower() not in _MISSING for word in words) > _FEW * numbers:
         return ""
-    shown = [f"{word!r:.60} in {shown_rows(found, 'line')}" for word, found in [*places.items()][:_SHOWN_WORDS]]
-    more = f" and {len(places) - _SHOWN_WORDS:,} other words" if len(places) > _SHOWN_WORDS else ""
-    return f"holds numbers, but {', '.join(shown)}{more}: it stays text; mend these lines, or leave them out"
+    shown = ", ".join(f"{word!r:.60}" for word in [*dict.fromkeys(words)][:_SHOWN_WORDS])
+    return (
+        f"holds numbers, but {shown} in {shown_rows(lines, 'line')}: it stays text; mend these lines, or leave them out"
+    )

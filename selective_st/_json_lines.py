@@ -8,58 +8,78 @@ import json
 import shlex
 from array import array
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from selective_st._text_files import MOST_COLUMNS, TextTable, open_lines
+from selective_st._row_files import FileTable, TextRows
+from selective_st._text_files import MOST_COLUMNS, dataset_of, open_lines
 from selective_st.errors import DataError, first_line
 
 _MOST_KEYS = 1_000  # of the objects in a column, or of rows that do not all have the same
 _CANNOT_HOLD = (pa.ArrowException, OverflowError, UnicodeEncodeError)
 
 
-def read_json(path: Path) -> TextTable:
-    """Read a JSON file.
+class JsonFile(TextRows):
+    """A JSON file; row by row only where each line holds an object."""
 
-    Args:
-        path: Where it is.
+    missing = "null"
 
-    Returns:
-        What was read.
+    @cached_property
+    def names(self) -> list[str]:
+        return next((list(row) for _, row in self._objects()), [])
 
-    Raises:
-        DataError: If it cannot be read, or a column holds several kinds of values.
-    """
-    name, shape, notes = path.name, "", list[str]()
-    numbers = array("q")
-    columns: dict[str, list[Any]] = {}
-    with open_lines(path) as lines:
-        unit, rows = json_rows(name, lines)
-        for number, row in rows:
-            own = "an object" if isinstance(row, dict) else f"an array of {len(row)}"
-            shape = shape or own
-            if own != shape:
-                raise DataError(f"{name}: {unit} {number} holds {own}, but the first row {shape}. Mend it.")
-            _add(name, columns, row if isinstance(row, dict) else dict(enumerate(row, start=1)), len(numbers))
-            numbers.append(number)
-    for values in columns.values():
-        values += [None] * (len(numbers) - len(values))
-    arrays = {
-        str(key): _array(f"{name}: column {str(key)!r}", values, unit, numbers) for key, values in columns.items()
-    }
-    table, named = pa.table(arrays), shape == "an object"
-    if columns and not named:
-        notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(columns)}")
-    if len(numbers) == 1 and (program := _unwrapping({key: value for key, [value] in columns.items()}, named)):
-        mend = f"jq -c {shlex.quote(program)} {shlex.quote(name)} > rows.jsonl"
-        what = "object" if named else "array"
-        notes.append(f"{name} is one {what}, a single row; if that holds the rows: {mend}")
-    if list(columns) == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
-        table, numbers, note = _pairs_of_sets(name, columns["set"], numbers)
-        notes.append(note)
-    return TextTable(table, named, notes, numbers if unit == "line" else None, {})
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The line of each row, and what it holds."""
+        with open_lines(self.path) as lines:
+            unit, rows = json_rows(self.name, lines)
+            for number, row in rows:
+                if unit != "line" or not isinstance(row, dict):
+                    mend = f"Write one object a line: jq -c '.[]' {shlex.quote(self.name)} > rows.jsonl"
+                    raise DataError(f"{self.name}: {unit} {number} is no JSON object in a line of its own. {mend}")
+                yield number, row
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        return ((line, [row.get(name) for name in columns]) for line, row in self._objects())
+
+    def raws(self) -> Iterator[str]:
+        with open_lines(self.path) as lines:
+            yield from (line for line in lines if not line.isspace())
+
+    def joined(self, row: str, names: Sequence[str], cells: Sequence[str]) -> str:
+        added = ", ".join(f"{json.dumps(name)}: {cell}" for name, cell in zip(names, cells, strict=False))
+        return f"{row.rstrip()[:-1].rstrip()}, {added}}}"
+
+    def table(self) -> FileTable:
+        name, shape, notes = self.name, "", self.notes
+        numbers = array("q")
+        columns: dict[Any, list[Any]] = {}
+        with open_lines(self.path) as lines:
+            unit, rows = json_rows(name, lines)
+            for number, row in rows:
+                own = "an object" if isinstance(row, dict) else f"an array of {len(row)}"
+                shape = shape or own
+                if own != shape:
+                    raise DataError(f"{name}: {unit} {number} holds {own}, but the first row {shape}. Mend it.")
+                _add(name, columns, row if isinstance(row, dict) else dict(enumerate(row, start=1)), len(numbers))
+                numbers.append(number)
+        for values in columns.values():
+            values += [None] * (len(numbers) - len(values))
+        arrays = {
+            str(key): _array(f"{name}: column {str(key)!r}", values, unit, numbers) for key, values in columns.items()
+        }
+        table, named = pa.table(arrays), shape == "an object"
+        if columns and not named:
+            notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(columns)}")
+        if len(numbers) == 1 and (program := _unwrapping({key: value for key, [value] in columns.items()}, named)):
+            mend = f"jq -c {shlex.quote(program)} {shlex.quote(name)} > rows.jsonl"
+            what = "object" if named else "array"
+            notes.append(f"{name} is one {what}, a single row; if that holds the rows: {mend}")
+        if list(columns) == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
+            table, numbers, note = _pairs_of_sets(name, columns["set"], numbers)
+            notes.append(note)
+        return FileTable(dataset_of(self.path, table), name, named, notes, numbers if unit == "line" else None)
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -99,18 +119,15 @@ def _checked(name: str, unit: str, rows: Iterator[tuple[int, Any]]) -> Iterator[
     for number, row in rows:
         if not isinstance(row, (list, dict)) or not row:
             how = f": jq -c '{{text: .}}' {shlex.quote(name)} > rows.jsonl" if isinstance(row, str) else "."
-            raise DataError(
-                f"{name}: {unit} {number} holds {json.dumps(row):.60}, but a row must be an object or array{how}"
-            )
+            raise DataError(f"{name}: {unit} {number} is {json.dumps(row):.60}, but must be an object or array{how}")
         yield number, row
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"a key comes twice in the object with {', '.join(map(repr, found)):.60}")
-    if "\0" in "".join(found):  # pyarrow would end the name there
-        raise ValueError(f"a key holds a NUL character in the object with {', '.join(map(repr, found)):.60}")
+    if len(found) < len(pairs) or "\0" in "".join(found):  # pyarrow would end the name there
+        keys = ", ".join(map(repr, found))
+        raise ValueError(f"a key comes twice, or holds a NUL character, in the object with {keys:.60}")
     return found
 
 
@@ -127,9 +144,8 @@ def _parsed(name: str, line: int, text: str) -> Any:
 def _no_json(name: str, line: int, error: Exception) -> DataError:
     what = f"{error.msg} (character {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
     return DataError(
-        f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Mend the line; each "
-        'must hold a whole object, such as {"text": "...", "label": 1}, or a whole array. If rows go over several '
-        f"lines: jq -c . {shlex.quote(name)} > rows.jsonl"
+        f"{name} could not be read as JSON: line {line + getattr(error, 'lineno', 1) - 1}: {what}. Mend the line: "
+        f"each must hold a whole object or array. If rows go over several: jq -c . {shlex.quote(name)} > rows.jsonl"
     )
 
 
@@ -140,33 +156,30 @@ def _add(name: str, columns: dict[Any, list[Any]], row: dict[Any, Any], rows: in
     """Add a row to the columns of those before it."""
     for key, value in row.items():
         if key not in columns and len(columns) >= (_MOST_KEYS if rows else MOST_COLUMNS):
-            raise DataError(
-                f"{name}: its rows have more than {len(columns):,} different keys, such as {key!r}: they must be names "
-                "of columns. Write lists of keys and values: jq -c to_entries"
-            )
+            raise _too_many_keys(f"{name}: its rows have", len(columns), key)
         column = columns.setdefault(key, [])
         column += [None] * (rows - len(column))
         column.append(value)
 
 
+def _too_many_keys(what: str, most: int, key: Any) -> DataError:
+    mend = "keys must be names. Write lists of keys and values: jq -c to_entries"
+    return DataError(f"{what} more than {most:,} different keys, such as {key!r}: {mend}")
+
+
 def _array(label: str, values: list[Any], unit: str, numbers: Sequence[int]) -> pa.Array:
     """A column, or an error that names the first value that is not of the kind of those before it."""
     if len(keys := {key for value in values if isinstance(value, dict) for key in value}) > _MOST_KEYS:
-        raise DataError(
-            f"{label}: its objects have more than {_MOST_KEYS:,} different keys, such as {min(keys)!r}: keys must be "
-            "names. Write lists of keys and values, as to_entries of jq makes them."
-        )
+        raise _too_many_keys(f"{label}: its objects have", _MOST_KEYS, min(keys))
     try:
         return _of_one_kind(values)
-    except OverflowError as error:
-        if {*map(type, values)} <= {int, type(None)}:  # such as numbers that identify rows
-            return pa.array([None if value is None else str(value) for value in values])
-        reason: Exception = error
     except _CANNOT_HOLD as error:
-        reason = error
+        if isinstance(error, OverflowError) and {*map(type, values)} <= {int, type(None)}:  # such as the names of rows
+            return pa.array([None if value is None else str(value) for value in values])
+        reason = first_line(error)
     row = bisect.bisect_left(range(len(values)), True, key=lambda row: not _fits(values[: row + 1]))
     raise DataError(
-        f"{label} cannot hold {json.dumps(values[row]):.60}, as in {unit} {numbers[row]}: {first_line(reason)}. Give "
+        f"{label} cannot hold {json.dumps(values[row]):.60}, as in {unit} {numbers[row]}: {reason}. Give "
         "each column one kind of value: mend such rows, or leave them out."
     ) from None
 
@@ -205,10 +218,8 @@ def _unwrapping(row: dict[Any, Any], named: bool) -> str:
     if not named:
         return ".[] | {text: .}" if all(isinstance(value, str) for value in values) else ""
     records = [key for key, value in row.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
-    if records:
-        return f".[{json.dumps(records[0])}][]"
-    if not all(isinstance(value, (list, dict)) for value in values):
-        return ""
+    if records or not all(isinstance(value, (list, dict)) for value in values):
+        return f".[{json.dumps(records[0])}][]" if records else ""
     are_columns = all(isinstance(value, list) or all(map(str.isdecimal, value)) for value in values)
     return "(.[keys[0]] | keys_unsorted[]) as $row | map_values(.[$row])" if are_columns else ".[]"
 
@@ -217,9 +228,7 @@ def _pairs_of_sets(
     name: str, sets: Sequence[list[str] | None], numbers: Sequence[int]
 ) -> tuple[pa.Table, array[int], str]:
     """Texts that say the same, as the pairs that are published for such files; with the number of each, and a note."""
-    pairs: list[tuple[str, str]] = []
-    kept: array[int] = array("q")
-    few = 0
+    pairs, kept, few = list[tuple[str, str]](), array("q"), 0
     for number, texts in zip(numbers, sets, strict=True):
         different = list(dict.fromkeys(text for text in texts or () if text and text.strip()))
         circle = [*different, different[0]] if len(different) > 2 else different

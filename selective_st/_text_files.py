@@ -8,11 +8,13 @@ import gzip
 import io
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
+from datasets import Dataset
+from datasets.fingerprint import Hasher
 
 from selective_st.errors import DataError, shown_rows
 from selective_st.output import is_model
@@ -33,26 +35,10 @@ _OTHERS = (
     (rb"PAR1\x15", "a Parquet file", "Call it so: mv {name} {stem}.parquet", (".parquet",)),
     (rb'(\[\s*)?\{\s*"[^\t]*\Z', "JSON", "Call it so: mv {name} {stem}.jsonl", (".json", ".jsonl")),
 )
+_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}  # first, as UTF-16 begins alike
+_MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _START = 4_096  # bytes, to tell UTF-16 without a mark
 _LOOKED_AT = 1_000  # lines that are not UTF-8, for what else they may be
-
-
-class TextTable(NamedTuple):
-    """What was read of a text file.
-
-    Attributes:
-        table: Its rows.
-        named: Whether the names of the columns come from the file.
-        notes: What was decided.
-        lines: On which line each row begins; None where rows have no lines.
-        written: The cells as they are written, of columns that were made numbers.
-    """
-
-    table: pa.Table
-    named: bool
-    notes: list[str]
-    lines: Sequence[int] | None
-    written: dict[str, pa.ChunkedArray]
 
 
 def ending(name: str) -> str:
@@ -81,6 +67,13 @@ def checked_ending(path: Path) -> str:
             name, stem = shlex.quote(path.name), shlex.quote(path.name.split(".")[0])
             raise DataError(f"{path} is {what}. {mend.format(name=name, stem=stem, ending=kind)}.")
     return kind
+
+
+def dataset_of(path: Path, table: pa.Table) -> Dataset:
+    """What was read of a file, under a fingerprint of the file: one of all values takes most of the time."""
+    state = path.stat()
+    told = str(path.resolve()), state.st_size, state.st_mtime_ns, table.column_names, table.num_rows
+    return Dataset(table, fingerprint=Hasher.hash(told))
 
 
 def is_compressed(path: Path) -> bool:
@@ -122,17 +115,14 @@ def _not_text(path: Path) -> DataError:
 def _fault(file: BinaryIO) -> tuple[str, str]:
     """What keeps a file from being UTF-8 text, with what to do; and the command for that."""
     start = file.read(_START)
-    marks = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
-    encoding = next((name for name, mark in marks.items() if start.startswith(mark)), "")
-    if start.count(0) > len(start) / 4:
-        encoding = encoding or ("utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le")
+    encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), "")
+    if not encoding and start.count(0) > len(start) / 4:
+        encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
     if encoding:
         return f"is {encoding.upper()} text; convert it first", f"iconv -f {encoding} -t utf-8"
     file.seek(0)
-    bad: list[int] = []
-    sample, is_mixed = b"", False
-    every = (line for part in file for line in part.splitlines(keepends=True))
-    for number, line in enumerate(every, start=1):
+    bad, sample, is_mixed = list[int](), b"", False
+    for number, line in enumerate((line for part in file for line in part.splitlines(keepends=True)), start=1):
         if 0 in line:
             return f"holds a NUL character in line {number}. Leave such out", r"sed 's/\x00//g'"
         try:
@@ -140,13 +130,11 @@ def _fault(file: BinaryIO) -> tuple[str, str]:
         except UnicodeDecodeError:
             bad.append(number)
             sample += line if len(bad) < _LOOKED_AT else b""
-    lines = shown_rows(bad, "line")
+    what = f"is not UTF-8 text in {shown_rows(bad, 'line')}; convert it first"
     if is_mixed:
-        what = f"is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read"
+        what = f"is UTF-8 text, but not in {shown_rows(bad, 'line')}. Mend these, or leave out what cannot be read"
         return what, "iconv -c -f utf-8 -t utf-8"
-    beyond_ascii, in_runs = (re.findall(pattern, sample) for pattern in (rb"[\x80-\xff]", rb"[\x80-\xff]{3,}"))
-    if 2 * len(b"".join(in_runs)) <= len(beyond_ascii):  # in Western text they stand mostly alone
-        return f"is not UTF-8 text in {lines}; convert it first, for example", "iconv -f cp1252 -t utf-8"
-    others = "such as cp1251 for Russian, shift_jis for Japanese, gb18030 for Chinese or euc-kr for Korean"
-    what = f"is not UTF-8 text in {lines}; convert it first from the encoding that it has, {others}"
-    return what, "iconv -f ENCODING -t utf-8"
+    beyond_ascii, in_runs = (b"".join(re.findall(of, sample)) for of in (rb"[\x80-\xff]", rb"[\x80-\xff]{3,}"))
+    if 2 * len(in_runs) <= len(beyond_ascii):  # in Western text they stand mostly alone
+        return f"{what}, for example", "iconv -f cp1252 -t utf-8"
+    return f"{what} from its encoding, such as cp1251, shift_jis, gb18030 or euc-kr", "iconv -f ENCODING -t utf-8"

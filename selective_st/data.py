@@ -10,6 +10,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from selective_st._row_files import RowFile
 from selective_st._validation import interval_of
 from selective_st.errors import DataError
 from selective_st.files import FileTable, hub_splits, read_file, read_table
@@ -67,11 +68,11 @@ def read_pairs(
     return GradedPairs(dataset, table.name, notes, (first, second))
 
 
-def named_columns(table: FileTable, columns: Sequence[str], option: str = "--columns") -> list[str]:
+def named_columns(table: FileTable | RowFile, columns: Sequence[str], option: str = "--columns") -> list[str]:
     """The columns that are meant by names, or by numbers counted from 1.
 
     Args:
-        table: What was read.
+        table: What was read, or is.
         columns: Their names or numbers.
         option: What named them, for the message.
 
@@ -81,7 +82,7 @@ def named_columns(table: FileTable, columns: Sequence[str], option: str = "--col
     Raises:
         DataError: If there is no such column, or one is named twice.
     """
-    available = table.dataset.column_names
+    available = table.names
     asked = [columns] if isinstance(columns, str) else [str(name) for name in columns]
     numbered = {str(place): name for place, name in enumerate(available, start=1)}
     chosen = [name if name in available else numbered.get(name, name) for name in asked]

@@ -6,11 +6,13 @@ Nothing is guessed in silence: what was decided about delimiters, quotes, a head
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
-from datasets.fingerprint import Hasher
 
-from selective_st._delimited import read_delimited
-from selective_st._json_lines import read_json
-from selective_st._text_files import ENDINGS, TextTable, checked_ending, ending, is_compressed
-from selective_st.errors import DataError, first_line, shown_rows
+from selective_st._delimited import DelimitedFile
+from selective_st._json_lines import JsonFile
+from selective_st._row_files import AT_ONCE, Added, RowFile
+from selective_st._row_files import FileTable as FileTable
+from selective_st._text_files import ENDINGS, checked_ending, dataset_of, ending, is_compressed
+from selective_st.errors import DataError, first_line
 
-
-@dataclass(frozen=True)
-class FileTable:
-    """What was read of a file or a hub dataset.
-
-    Attributes:
-        dataset: Its rows. Columns of a CSV or TSV file hold numbers, with None for empty cells, where all cells that
-            are filled are numbers and none of them loses a digit; else texts.
-        name: What it is called, for people.
-        named: Whether the names of the columns come from the data; else they are numbered from 1.
-        notes: What was decided while reading.
-        lines: On which line of the file each row begins; None where rows have no lines.
-    """
-
-    dataset: Dataset
-    name: str
-    named: bool = True
-    notes: list[str] = field(default_factory=list)
-    lines: Sequence[int] | None = None
-    _written: Mapping[str, pa.ChunkedArray] = field(default_factory=dict, repr=False)
-
-    def texts(self, column: str) -> list[Any]:
-        """The values of a column; where it was made one of numbers, the cells as they are written in the file.
-
-        Args:
-            column: Its name.
-
-        Returns:
-            The value of each row.
-        """
-        return self._written[column].to_pylist() if column in self._written else list(self.dataset[column])
-
-    def rows_in_words(self, rows: Sequence[int]) -> str:
-        """Rows as people find them: by the lines of the file where it has some, else counted from 1.
-
-        Args:
-            rows: Their numbers, counted from 0.
-
-        Returns:
-            Their numbers, for a message.
-        """
-        if self.lines is None:
-            return shown_rows([row + 1 for row in rows])
-        return shown_rows([self.lines[row] for row in rows], "line")
+_ROW_GROUP = 65_536  # rows of a Parquet file that are written together
 
 
 def read_file(source: str, *, header: bool | None = None, split: str = "train") -> FileTable:
@@ -108,14 +68,17 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
         found = FileTable(_from_hub(source, lambda: datasets.load_dataset(source, split=split)), Path(source).name)
     else:
         try:
-            found = _read(path, header)
+            found = open_rows(path, header).table()
+            for name in found.names:
+                _check_column(found, name)
         except DataError:
             raise
         except (OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
             reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
-            raise DataError(
-                f"{source} could not be read: {reason}. Check the file and your rights; get it anew if it is cut off."
-            ) from error
+            mend = "Check the file and your rights; get it anew if it is cut off."
+            raise DataError(f"{source} could not be read: {reason}. {mend}") from error
+        if is_compressed(path):
+            found.notes.insert(0, f"{path.name}: compressed by gzip")
     if not len(found.dataset):
         hint = "" if header is not None or not found.notes else f" below its header. {found.notes[-1]}."
         raise DataError(f"{found.name} has no rows of data{hint or '.'}")
@@ -162,40 +125,82 @@ def _from_hub(source: str, load: Callable[[], Any]) -> Any:
         return load()
     except Exception as error:  # the hub client raises many kinds; all mean that the data cannot be had
         raise DataError(
-            f"{source} is not a file here, and could not be loaded from the Hugging Face hub either "
-            f"({type(error).__name__}: {first_line(error)}). Check the path, or the dataset's name and your connection."
+            f"{source} is no file here, and could not be loaded from the Hugging Face hub ({type(error).__name__}: "
+            f"{first_line(error)}). Check the path, or the dataset's name and your connection."
         ) from error
 
 
 # --- What it holds ----------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, header: bool | None) -> FileTable:
+def open_rows(path: Path, header: bool | None = None) -> RowFile:
+    """Open a file of rows.
+
+    Args:
+        path: A .csv, .tsv, .jsonl (or .json) or .parquet file, the text files also compressed (.gz).
+        header: Whether a CSV or TSV file has a header row. Default: told from its first rows.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: If it is missing, empty, of another kind or broken.
+    """
     kind = checked_ending(path)
     if kind == ".parquet":
-        with pq.ParquetFile(path) as file:
-            read = TextTable(file.read(), True, [], None, {})
-    else:
-        read = read_delimited(path, header) if kind in (".csv", ".tsv") else read_json(path)
-        if is_compressed(path):
-            read.notes.insert(0, f"{path.name}: compressed by gzip")
-    names = Counter(read.table.column_names)
-    odd = [name for name, number in names.items() if number > 1 or "\0" in name]
-    if odd:
-        raise DataError(f"{path.name}: the column name {odd[0]!r} comes twice, or holds a NUL character. Mend it.")
-    # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
-    state = path.stat()
-    fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
-    dataset = Dataset(read.table, fingerprint=fingerprint)
-    for name, type_ in zip(names, read.table.schema.types, strict=True):
-        plain = _plain_type(type_)
-        if plain is not None:
+        return _Parquet(path)
+    return DelimitedFile(path, header) if kind in (".csv", ".tsv") else JsonFile(path)
+
+
+class _Parquet(RowFile):
+    """A Parquet file."""
+
+    unit = "row"
+
+    @cached_property
+    def names(self) -> list[str]:
+        return list(next(self._parts()).names)
+
+    def _parts(self, rows: int = AT_ONCE, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Its schema, then its rows, some at a time."""
+        try:
+            with pq.ParquetFile(self.path) as file:
+                yield file.schema_arrow
+                for batch in file.iter_batches(rows, columns=columns):
+                    yield batch if columns is None else batch.select(columns)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{self.name} could not be read as Parquet: {error}. Write the file anew.") from error
+
+    def table(self) -> FileTable:
+        with pq.ParquetFile(self.path) as file:
+            table = file.read()
+        odd = [name for name, number in Counter(table.column_names).items() if number > 1 or "\0" in name]
+        if odd:
+            raise DataError(f"{self.name}: the column name {odd[0]!r} comes twice, or holds a NUL character. Mend it.")
+        dataset = dataset_of(self.path, table)
+        for name, kind in zip(table.column_names, map(_plain_type, table.schema.types), strict=True):
             with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no text stay bytes
-                dataset = dataset.cast_column(name, datasets.Value(plain))
-    found = FileTable(dataset, path.name, *read[1:])
-    for name in names:
-        _check_column(found, name)
-    return found
+                dataset = dataset.cast_column(name, datasets.Value(kind)) if kind else dataset
+        return FileTable(dataset, self.name)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        batches = itertools.islice(self._parts(columns=columns), 1, None)
+        rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
+        return enumerate(itertools.chain.from_iterable(rows), start=1)
+
+    def write(self, target: Path, names: Sequence[str], added: Added) -> None:
+        batches = self._parts(_ROW_GROUP)
+        schema = next(batches)
+        told = json.loads((schema.metadata or {}).get(b"huggingface", "{}"))
+        for name, kind in zip(names, (pa.float64(), pa.bool_()), strict=False):
+            schema = schema.append(pa.field(name, kind))
+            if "features" in told.get("info", ()):  # datasets may refuse a file with a column that is not among them
+                told["info"]["features"][name] = {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
+        if told:
+            schema = schema.with_metadata({**schema.metadata, b"huggingface": json.dumps(told)})
+        with pq.ParquetWriter(target, schema) as writer:
+            for batch in batches:
+                writer.write_table(pa.table([*batch.columns, *added(batch.num_rows)], schema=schema))
 
 
 def _plain_type(kind: pa.DataType) -> str | None:
@@ -221,9 +226,7 @@ def _check_column(table: FileTable, name: str) -> None:
         place = _infinite(chunk)
         if place is not None:
             where = table.rows_in_words([start + place])
-            raise DataError(
-                f"{label} an infinite number, or one too large, in {where}. Mend it, or leave that row out."
-            )
+            raise DataError(f"{label} an infinite number, or one too large, in {where}. Mend it, or leave it out.")
         start += len(chunk)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -123,18 +124,14 @@ class Output:
         self._beside.mkdir(parents=True, exist_ok=True)
         there = {entry.name for entry in self._beside.iterdir()}
         if self._beside.is_symlink() or (there and "lock" not in there):
-            raise OutputError(
-                f"{self.option} {self.given}: {self._spelled(self._beside)} is in the way, which this library has not "
-                f"made. Move it away, or choose another: {self._another()}"
-            )
+            what = f"{self._spelled(self._beside)} is in the way, which this library has not made. Move it away"
+            raise OutputError(f"{self.option} {self.given}: {what}, or choose another: {self._another()}")
         self._lock = FileLock(self._beside / "lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise OutputError(
-                f"{self.option} {self.given}: another command is writing there. Wait until it ends, or choose another: "
-                f"{self._another()}"
-            ) from None
+            what = "another command is writing there. Wait until it ends"
+            raise OutputError(f"{self.option} {self.given}: {what}, or choose another: {self._another()}") from None
         try:
             self._put_back()
             shutil.rmtree(self._new, ignore_errors=True)
@@ -182,9 +179,8 @@ class Output:
             os.rename(self.new, place)
             for state in self._states:
                 state.says = ""  # all that came of it is in that place
-            raise OutputError(
-                f"{first_line(error)}. What was to take that name is kept: {self._spelled(place)}"
-            ) from error
+            kept = f"What was to take that name is kept: {self._spelled(place)}"
+            raise OutputError(f"{first_line(error)}. {kept}") from error
         self.published = True
         for folder in self._beside.glob(f"{self.command}-*"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -206,14 +202,13 @@ class Output:
 
     def _kept(self) -> str:
         """What is kept of the work, in a sentence; the rest is removed."""
+        told = ""
         for state in self._states:
-            if not state.says:
+            if state.says:
+                told += f" {state.says} in {self._spelled(state.folder.parent)}; the same command goes on from there."
+            else:
                 shutil.rmtree(state.folder, ignore_errors=True)
-        return "".join(
-            f" {state.says} in {self._spelled(state.folder.parent)}; the same command goes on from there."
-            for state in self._states
-            if state.says
-        )
+        return told
 
     def _spelled(self, path: Path) -> str:
         """Another path as the user spells paths: from the root, or from where one is."""
@@ -293,11 +288,9 @@ def _digests(folder: Path) -> dict[str, str]:
 def _free(path: Path, *, is_file: bool) -> Path:
     """The path, or the first with a number, that is neither there nor being written."""
     stem, suffix = (path.stem, path.suffix) if is_file else (path.name, "")
-    number, free = 1, path
-    while os.path.lexists(free) or _beside(free).exists():
-        number += 1
-        free = path.with_name(f"{stem}-{number}{suffix}")
-    return free
+    numbered = (path.with_name(f"{stem}-{number}{suffix}") for number in itertools.count(2))
+    every = itertools.chain([path], numbered)
+    return next(free for free in every if not os.path.lexists(free) and not _beside(free).exists())
 
 
 def _is_taken(path: Path) -> bool:

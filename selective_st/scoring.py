@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import math
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from selective_st._row_files import RowFile, open_rows
+from selective_st._row_files import AT_ONCE, RowFile
 from selective_st._text_files import ending
 from selective_st._validation import instance_of, whole_number
+from selective_st.data import named_columns
 from selective_st.errors import DataError
 from selective_st.evaluation._checks import TIE, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold
+from selective_st.files import open_rows
 from selective_st.output import Output
 
 WINDOW = 4_096  # rows whose texts are embedded together, each different one once
@@ -120,21 +123,21 @@ def score_file(
     added = _added(source, Path(output), names)[: 1 if cut is None else 2]
     recognise = partial(_is_scored, names=added)
     place = Output(Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=recognise)
-    texts = source.text_columns(columns)
-    count = Counter(map(_is_filled, source.pairs(texts)))  # a fault in the last row shows before any work
+    texts = _text_columns(source, columns)
+    count = Counter(map(_is_filled, _pairs(source, texts)))  # a fault in the last row shows before any work
     rows, filled = count.total(), count[True]
     if not filled:
         raise DataError(f"{path.name} has no row with two texts in {' and '.join(texts)}.")
     with place:
         loaded = model if is_loaded else model()
-        first = [pair[0] for pair in itertools.islice(source.pairs(texts), WINDOW)]
+        first = [pair[0] for pair in itertools.islice(_pairs(source, texts), WINDOW)]
         encoding, notes = _encoding(loaded, cut, as_queries, first)
         state = place.state(_key(path, (texts, header, WINDOW, encoding), loaded))
         kept = state.folder / "scores"
         with kept.open("ab") as file_of_scores, _pool(loaded, devices) as pool:
             resumed = done = file_of_scores.tell() // (8 * WINDOW) * WINDOW  # whole windows
             file_of_scores.truncate(8 * done)
-            pairs = itertools.islice(source.pairs(texts), done, None)
+            pairs = itertools.islice(_pairs(source, texts), done, None)
             while window := list(itertools.islice(pairs, WINDOW)):
                 state.says = f"{done:,} scores are kept" if done else ""
                 on_rows(done, rows)
@@ -154,21 +157,62 @@ def score_file(
     return ScoredFile(rows, matches, resumed, [*source.notes, *notes], warning)
 
 
+def _text_columns(file: RowFile, asked: Sequence[str] | None) -> list[str]:
+    """The two columns of texts: those asked for, by name or number, else the only two there are."""
+    if asked is None:
+        sample = [values for _, values in itertools.islice(file.rows(file.names), AT_ONCE)]
+        if not sample:
+            raise DataError(f"{file.name} has no rows of data.")
+        columns = zip(file.names, zip(*sample, strict=True), strict=True)
+        found = [name for name, values in columns if _are_texts(values)]
+    else:
+        found = named_columns(file, asked)
+    if len(found) != 2:
+        others, why = (
+            list(dict.fromkeys([*found, *file.names, "OTHER"])),
+            "hold texts" if asked is None else "are named",
+        )
+        raise DataError(
+            f"{file.name} has the columns {', '.join(file.names[:20])}; {len(found)} of them {why}. A score needs two "
+            f"texts a row: say which, such as --columns {shlex.quote(','.join(others[:2]))}"
+        )
+    return found
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    """Whether a column holds texts, and not numbers in writing."""
+    texts = [value for value in values if value is not None and value != ""]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return False
+    try:
+        return not [float(text) for text in texts]
+    except ValueError:
+        return True
+
+
+def _pairs(file: RowFile, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The two texts of each row, empty ones where they are missing."""
+    for number, values in file.rows(columns):
+        first, second = ("" if value is None else value for value in values)
+        if not isinstance(first, str) or not isinstance(second, str):
+            raise DataError(
+                f"{file.name}: {first!r:.60} and {second!r:.60} in {file.unit} {number} are not two texts. Choose two "
+                "columns of texts: --columns NAME,NAME"
+            )
+        yield first, second
+
+
 def _added(source: RowFile, output: Path, names: Sequence[str]) -> list[str]:
     """What to call the columns that are added, or raise if they or the output's name do not suit the file."""
     kind, stem = ending(source.path.name), output.name.partition(".")[0]
     if output.suffix.lower() != kind:
-        raise DataError(
-            f"--output {output}: the name must end in {kind}, as that of {source.path.name} and not compressed: "
-            f"--output {output.with_name(stem + kind)}"
-        )
+        mend = f"as that of {source.name} and not compressed: --output {output.with_name(stem + kind)}"
+        raise DataError(f"--output {output}: the name must end in {kind}, {mend}")
     if len({*names}) != 2 or not all(name.isprintable() and name and not {*name} & {*',;|"'} for name in names):
         raise DataError(f'names must be two different names without , ; | ", got {names!r}: --names score,match')
     if taken := [name for name in names if name in source.names]:
-        raise DataError(
-            f"{source.path.name} has a column {taken[0]} already. Say what to call those that are added: --names "
-            "predicted_score,predicted_match"
-        )
+        mend = "Call those that are added otherwise: --names predicted_score,predicted_match"
+        raise DataError(f"{source.name} has a column {taken[0]} already. {mend}")
     return list(names)
 
 
@@ -222,9 +266,7 @@ def _scores(model: Any, pairs: list[tuple[str, str]], encoding: Any, batch_size:
         [found[rows]] = encoding.scores(model, first, second, batch_size, pool=pool).values()
     if not np.isfinite(found[rows]).all():
         pair = pairs[rows[int(np.argmin(np.isfinite(found[rows])))]]
-        raise ValueError(
-            f"The model's score of {pair!r:.200} is no finite number: its weights are broken. Take another."
-        )
+        raise ValueError(f"The model's score of {pair!r:.200} is no finite number: its weights are broken.")
     return found
 
 

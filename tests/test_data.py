@@ -173,7 +173,7 @@ class TestBadFiles:
             read_pairs(str(tmp_path / "latin.csv"))
 
     def test_neither_a_file_nor_on_the_hub(self) -> None:
-        with pytest.raises(DataError, match="is not a file here, and could not be loaded from the Hugging Face hub"):
+        with pytest.raises(DataError, match="is no file here, and could not be loaded from the Hugging Face hub"):
             read_pairs("nobody/nothing")
 
 

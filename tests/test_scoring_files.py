@@ -377,9 +377,9 @@ BAD: list[tuple[str, str, list[str], str]] = [
     ("pairs.csv", "x,y\n,\n a,\n", ["--columns", "x,y"], "no row with two texts in x and y"),
     ("pairs.csv", "x,y\na cat,1\na dog,2\n", [], "1 of them hold texts. A score needs two texts a row"),
     ("pairs.csv", "x,y,z\na b,c d,e f\nb c,d e,f g\n", [], "3 of them hold texts.*--columns x,y"),
-    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x,w"], "has the columns x, y; --columns x,w are not two of them"),  # noqa: E501
-    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x"], "are not two of them. A score needs two texts"),
-    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x,1"], "are not two of them. A score needs two texts"),
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x,w"], "has no column 'w'; it has x, y. Mend --columns"),
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x"], "1 of them are named. A score needs two texts"),
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--columns", "x,1"], "--columns names a column twice: x, 1"),
     ("pairs.csv", "x,y\na cat,a dog\na cat\n", [], "has 2 columns, but 1 cells in line 3"),
     ("pairs.csv", "x,y,score\na cat,a dog,1\n", [], "a column score already.*--names predicted_score"),
     ("pairs.csv", "x,y\na cat,a dog\n", ["--names", "a;b"], "names must be two different names"),

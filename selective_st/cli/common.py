@@ -54,17 +54,15 @@ def mistakes_in_words() -> Iterator[None]:
 def make_console() -> Console:
     """The console; where its width is not known, as in a log file, a wide one: tables must stay readable."""
     found = Console()
-    is_known = found.is_terminal or "COLUMNS" in os.environ
-    return found if is_known else Console(width=max(found.width, 140))
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=max(found.width, 140))
 
 
 def progress_bar(console: Console, description: str, noun: str) -> Progress:
     """A bar with what is done and the time that is left, in a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
-    off = not console.is_terminal
-    return Progress(description, *columns, console=console, speed_estimate_period=600, disable=off)
+    columns = (description, BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, speed_estimate_period=600, disable=not console.is_terminal)
 
 
 def be_quiet() -> None:

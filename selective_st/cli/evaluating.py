@@ -141,9 +141,7 @@ def _by_column(
     """For each model whether its threshold serves all values of a column."""
     gold = focus.decides_for
     if gold is None or focus.at_most:
-        raise ValueError(
-            f"--by tells of thresholds that find pairs by high scores; give --focus high, not {focus.name}."
-        )
+        raise ValueError(f"--by tells of thresholds that find pairs by high scores; give no --focus {focus.name}.")
     (name,) = named_columns(read, [str(job.by)], "--by")
     column = list(read.dataset[name])
     if len(column) != len(pairs):
@@ -180,10 +178,7 @@ def _scored(
         reason = say("chosen_on_validation", t=threshold, name=validation.name, common=shared)
     similarity = getattr(model, "similarity_fn_name", "cosine")
     if similarity != "cosine":
-        notes.append(
-            f"it scores with {similarity}, which is not on the scale of the gold scores: compare the order, not error "
-            "and bias"
-        )
+        notes.append(f"it scores with {similarity}, not on the scale of the gold scores: compare the order, not error")
     return _Model(name, source, predicted, as_queries, threshold, reason, [f"{name}: {note}" for note in notes])
 
 

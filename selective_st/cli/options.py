@@ -149,15 +149,13 @@ def words_of(options: Any, *names: str) -> list[str]:
 
     Where fields are named, those of them alone.
     """
-    arguments: list[str] = []
-    words: list[str] = []
+    arguments, words = list[str](), list[str]()
     for each in (each for each in fields(options) if not names or each.name in names):
         value, name = getattr(options, each.name), _name(each)
         if isinstance(each.metadata["typer"], ArgumentInfo):
             arguments.append(str(value))
         elif value != each.default and isinstance(value, bool):
-            yes, _, no = name.partition("/")
-            words.append(yes if value else no)
+            words.append(name.split("/")[not value])
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
             texts = [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]

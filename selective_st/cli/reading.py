@@ -65,7 +65,7 @@ class Source:
         if label in CLASS_LABELS:
             values = sorted(set(map(str, self.dataset[column])))
             classes = list(getattr(self.dataset.features[column], "names", values))
-            shown = ", ".join([*classes[:_SHOWN_CLASSES], *(["..."] if len(classes) > _SHOWN_CLASSES else [])])
+            shown = ", ".join([*classes[:_SHOWN_CLASSES], *["..."] * (len(classes) > _SHOWN_CLASSES)])
             turned = [doubt for doubt in self.format.doubts if doubt.startswith("the class ")]  # such as that 0 is yes
             are_numbers = classes == values and not turned and None not in map(as_number, classes)
             as_numbers = "" if are_numbers else _AS_NUMBERS
@@ -137,17 +137,11 @@ class Source:
             if None not in (*texts, given) and given == given:
                 first.setdefault(tuple(texts if in_order else sorted(texts)), {}).setdefault(given, row)
         found = [rows for rows in first.values() if len(rows) > 1]
-        if not found:
-            return ""
-        shown = [
-            f"{self.table.rows_in_words([*rows.values()])}: {', '.join(map(str, rows))}"
-            for rows in found[:_SHOWN_CONFLICTS]
-        ]
-        examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
+        shown = [f"{self.table.rows_in_words([*rows.values()])}: {', '.join(map(str, rows))}" for rows in found]
+        examples = "; ".join([*shown[:_SHOWN_CONFLICTS], *["..."] * (len(found) > _SHOWN_CONFLICTS)])
         what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
-        return (
-            f"{self.table.name}: {what} with different labels ({examples}): one is wrong, or the texts do not tell it"
-        )
+        mend = "one is wrong, or the texts do not tell it"
+        return f"{self.table.name}: {what} with different labels ({examples}): {mend}" if found else ""
 
     @property
     def unclear(self) -> str:
@@ -199,10 +193,8 @@ class Source:
             DataError: If it is not clear what the data mean, or no loss suits them.
         """
         if self.unclear:
-            ways = "".join(
-                f" If {words}: {shlex.join(told_words(DataOptions(data='', **options)))}."
-                for words, options in self.ways()
-            )
+            told = [(words, told_words(DataOptions(data="", **options))) for words, options in self.ways()]
+            ways = "".join(f" If {words}: {shlex.join(options)}." for words, options in told)
             raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
         return first_choice(found, self.dataset)
 
@@ -359,10 +351,8 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     low, high = (int(end) if int(end) == end else end for end in score_range)
     column = form.label_column or form.trainer_label
     if column is None:
-        raise DataError(
-            f"{source.table.name}: --score-range is about a label, but no column is known to be one. Say which: "
-            f"--columns {','.join([*form.inputs, 'LABEL'])}."
-        )
+        mend = f"Say which column is one: --columns {','.join([*form.inputs, 'LABEL'])}."
+        raise DataError(f"{source.table.name}: --score-range is about a label, but none is known. {mend}")
     if form.label in (*CLASS_LABELS, "embedding", "embeddings"):
         why = source.not_similarity or f"{source.table.name}: the labels in column {column!r} are {form.label}"
         return replace(source, notes=(*source.notes, f"--score-range {low:g},{high:g} does not apply: {why}"))

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import json
 import shlex
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,15 +17,7 @@ from rich.text import Text
 
 from selective_st import catalog
 from selective_st.catalog import DEFAULT_MODEL, MODEL_TYPES, TRAINABLE, ModelType, Trainable, check_model_type
-from selective_st.cli.common import (
-    CLASS_LABELS,
-    be_quiet,
-    load_model,
-    make_console,
-    print_notes,
-    print_template,
-    text_of,
-)
+from selective_st.cli import common
 from selective_st.cli.options import DataOptions, FocusOptions, command, option, told_words
 
 if TYPE_CHECKING:
@@ -104,7 +95,7 @@ def formats(options: FormatsOptions) -> None:
     if options.as_json:
         print(json.dumps([_as_dict(row) for row in found], indent=2))
         return
-    console = make_console()
+    console = common.make_console()
     for section, title in catalog.SECTION_TITLES.items():
         part = [row for row in found if row.section == section]
         if part:
@@ -144,11 +135,11 @@ def suggest(options: SuggestOptions) -> None:
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        console = make_console()
+        console = common.make_console()
         script = _packed(found[0].code) if found else ""
         no_link = found[0].row.why_none if focus and found and not any(each.selective for each in found) else None
         facts = {"losses": [*found], "script": script, "no_link": no_link, "ways": ways, "following": following}
-        text = text_of(_TEMPLATE, "answer", data=source.table.name, form=found.format, **facts)
+        text = common.text_of(_TEMPLATE, "answer", data=source.table.name, form=found.format, **facts)
         console.print(text, soft_wrap=True, highlight=False)
         if options.every:
             _print_all(console, found, notes)
@@ -173,20 +164,20 @@ def check(options: CheckOptions) -> None:
     dataset = source.dataset
     for step in steps:
         dataset = step.apply(dataset)
-    model = None if options.model is None else load_model("--model", options.model, kind)
+    model = None if options.model is None else common.load_model("--model", options.model, kind)
     # `train` draws batches without duplicates; who asks for the rate of false negatives has random ones in mind.
     sampler = "no_duplicates" if steps and options.batch_size is None else None
     report = check_dataset(dataset, name, model=model, model_type=kind, batch_size=options.batch_size, sampler=sampler)
     if not steps:
         report = replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
-    if not any(row.label in CLASS_LABELS for row in catalog.rows_of(name, kind)):
+    if not any(row.label in common.CLASS_LABELS for row in catalog.rows_of(name, kind)):
         report = _refused(source, report)
     code = code_of((*source.steps, *steps))
     if options.as_json:
         print(json.dumps(report.as_dict() | {"notes": notes, "steps": code.splitlines()}, indent=2))
     else:
-        console = make_console()
-        print_notes(console, notes)
+        console = common.make_console()
+        common.print_notes(console, notes)
         if code:
             console.print("[bold]Checked after these steps:[/]")
             print_code(console, code)
@@ -199,7 +190,7 @@ def check(options: CheckOptions) -> None:
 def _importing() -> Iterator[None]:
     """No search for garbage while libraries are imported: it would take half as long again."""
     gc.disable()
-    be_quiet()
+    common.be_quiet()
     try:
         yield
     finally:
@@ -217,11 +208,10 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
     others = [of for of in MODEL_TYPES if catalog.find_loss(loss, of)]
     if others:
         raise ValueError(f"--loss {loss} is a loss for {', '.join(others)}: add --model-type {others[0]}.")
-    raise ValueError(
-        f"--loss {loss}: there is no such loss. {catalog.did_you_mean(loss, [*classes, *of_train, AUTO])}"
-        f"`selective-st formats{'' if of_train else f' --model-type {model_type}'}` lists the classes; "
-        f"also allowed: {', '.join([*of_train, AUTO])}."
-    )
+    lists = f"`selective-st formats{'' if of_train else f' --model-type {model_type}'}` lists the classes"
+    near = catalog.did_you_mean(loss, [*classes, *of_train, AUTO])
+    allowed = ", ".join([*of_train, AUTO])
+    raise ValueError(f"--loss {loss}: there is no such loss. {near}{lists}; also allowed: {allowed}.")
 
 
 def _suggestion(source: Source, found: Suggestions, loss: Trainable | str) -> tuple[Suggestion, str]:
@@ -282,7 +272,7 @@ def print_code(console: Console, code: str) -> None:
 
 def print_report(console: Console, report: CheckReport) -> None:
     """Print what a check has found."""
-    print_template(console, _TEMPLATE, "report", of=report)
+    common.print_template(console, _TEMPLATE, "report", of=report)
 
 
 def _as_dict(row: Row) -> dict[str, Any]:
@@ -339,10 +329,9 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     graded = source.format.label in ("similarity", "scores") and options.score_range is None
     if not (graded and guessed) or scale is None or ends is None:
         return []
-    return [
-        f"the labels range from {ends[0]:g} to {ends[1]:g}; the scale from {scale[0]:g} to {scale[1]:g} is a guess: if "
-        "it is another, give it with --score-range LOW,HIGH"
-    ]
+    guess = f"the scale from {scale[0]:g} to {scale[1]:g} is a guess"
+    mend = "if it is another, give it with --score-range LOW,HIGH"
+    return [f"the labels range from {ends[0]:g} to {ends[1]:g}; {guess}: {mend}"]
 
 
 def _packed(code: str) -> str:
@@ -373,14 +362,10 @@ def _print_rest(console: Console, found: Suggestions, notes: list[str], left: in
 
 def _print_all(console: Console, found: Suggestions, notes: list[str]) -> None:
     """Every loss and why, what opens more, and how the data were read."""
-    caveats = Counter(caveat for each in found for caveat in dict.fromkeys(each.caveats))
-    shared = {
-        caveat: ", ".join(each.loss for each in found if caveat in each.caveats)
-        for caveat, number in caveats.items()
-        if number > 1
-    }
+    having = {caveat: [of.loss for of in found if caveat in of.caveats] for each in found for caveat in each.caveats}
+    shared = {caveat: ", ".join(losses) for caveat, losses in having.items() if len(losses) > 1}
     suited = {each.loss for each in found}
     opened = [(each, [loss for loss in each.losses if loss not in suited]) for each in found.conversions]
     facts = {"losses": [*found], "shared": shared, "conversions": [(each, losses) for each, losses in opened if losses]}
     console.print()
-    print_template(console, _TEMPLATE, "rest", form=found.format, notes=notes, **facts)
+    common.print_template(console, _TEMPLATE, "rest", form=found.format, notes=notes, **facts)

@@ -84,10 +84,8 @@ def score(job: ScoreOptions) -> None:
 def _model(job: ScoreOptions) -> Any:
     model, threshold = load_model("MODEL", job.model), job.threshold
     if threshold is not None and abs(threshold) > 1 and getattr(model, "similarity_fn_name", None) == "cosine":
-        raise ValueError(
-            f"--threshold {threshold:g}: {job.model} scores by cosine similarity, which is at most 1. Write for "
-            "example --threshold 0.85."
-        )
+        mend = "which is at most 1. Write for example --threshold 0.85."
+        raise ValueError(f"--threshold {threshold:g}: {job.model} scores by cosine similarity, {mend}")
     return model
 
 

@@ -127,10 +127,8 @@ class TrainOptions(PairOptions, TextOptions):
             given, missing = ("--texts", "--teacher MODEL") if self.texts else ("--teacher", "--texts FILE")
             raise ValueError(f"{given} also needs {missing}: the teacher scores pairs of these texts.")
         if self.device not in (None, *DEVICES):
-            raise ValueError(
-                f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. To choose a GPU, set "
-                "CUDA_VISIBLE_DEVICES=1."
-            )
+            mend = "To choose a GPU, set CUDA_VISIBLE_DEVICES=1."
+            raise ValueError(f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. {mend}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,12 +261,8 @@ def _settings(job: TrainOptions, kind: LossKind) -> Settings:
 
     model = _STATIC if job.model == _STATIC else "pretrained"
     told = {field.name: value for field in fields(Settings) if (value := getattr(job, field.name)) is not None}
-    defaults = {
-        "epochs": EPOCHS[model],
-        "batch_size": kind.batch_sizes[model != _STATIC],
-        "learning_rates": LEARNING_RATES[model],
-    }
-    return Settings(**{**defaults, **told, "loss": kind.name})
+    defaults = {"epochs": EPOCHS[model], "learning_rates": LEARNING_RATES[model]}
+    return Settings(**{**defaults, "batch_size": kind.batch_sizes[model != _STATIC], **told, "loss": kind.name})
 
 
 def _check_examples(console: Console, task: Task) -> None:
@@ -285,18 +279,14 @@ def _check_examples(console: Console, task: Task) -> None:
     if report.findings:
         print_report(console, report)
     if report.errors:
-        raise ValueError(
-            f"These data do not suit {task.kind.loss}: see above. Fix them, or train regardless with --no-check."
-        )
+        raise ValueError(f"These data do not suit {task.kind.loss}: see above. Mend them, or train with --no-check.")
 
 
 def _check_options(job: TrainOptions, kind: LossKind) -> None:
     """Refuse options that are out of range, or mean nothing for the loss."""
     if job.temperature is not None:
         if kind.temperature is None:
-            raise ValueError(
-                f"--temperature does not apply to --loss {kind.name}; leave it out, or choose another loss."
-            )
+            raise ValueError(f"--temperature does not apply to --loss {kind.name}; leave it out.")
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
@@ -333,10 +323,8 @@ def _read_splits(job: TrainOptions, focus: Focus) -> Splits:
     by = train.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
-    others = []
-    for seed, (name, given, names) in enumerate(
-        (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
-    ):
+    others, parts = [], {"test": (job.test_data, ["test"]), "eval": (job.eval_data, ["validation", "dev", "eval"])}
+    for seed, (name, (given, names)) in enumerate(parts.items()):
         own = next((split for split in names if split in available), None)
         if given is None and own is None:
             train, part = train.split(name, _HELD_OUT, seed)
