@@ -180,9 +180,7 @@ class LogSumExp(KnownGradient):
 
     def _of_few(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
         """The logarithm, and its slopes, by all pairs: the first of two is the better one."""
-        heights = self._heights(targets)
-        rises = heights.unsqueeze(1) - heights
-        weights = (rises > 0).to(rises) if self.weight_link is None else rises.clamp_min_(0)
+        weights = _pair_weights(self._heights(targets), by_rise=self.weight_link is not None)
         if shares is not None:
             weights = weights * shares * shares.unsqueeze(1)
         exponents = torch.where(weights > 0, potentials - potentials.unsqueeze(1), -math.inf)
@@ -249,9 +247,8 @@ class LogSumExp(KnownGradient):
     def plain(self, *tensors: Any) -> Tensor:
         """The double sum."""
         given, targets, shares = tensors
-        targets = _precise(targets)
         potentials = _potentials(self.link, _precise(given), self.scale)
-        weights = _pair_weights(targets, self.weight_link)
+        weights = _pair_weights(self._heights(targets), by_rise=self.weight_link is not None)
         if shares is not None:
             weights = weights * shares.unsqueeze(1) * shares
         exponents = torch.where(weights > 0, weights.log() + potentials - potentials.unsqueeze(1), -math.inf).flatten()
@@ -264,13 +261,10 @@ def _up_and_down(ordered: Tensor) -> Tensor:
     return torch.stack([ordered, ordered.neg().flip(0)])
 
 
-def _pair_weights(targets: Tensor, weight_link: Link | None) -> Tensor:
-    """At [..., i, j] how much it matters to put i above j, of shape (..., n, n); 0 unless its target is higher."""
-    is_better = targets.unsqueeze(-1) > targets.unsqueeze(-2)
-    if weight_link is None:
-        return is_better.to(targets.dtype)
-    values = weight_link(targets)
-    return torch.where(is_better, (values.unsqueeze(-1) - values.unsqueeze(-2)).clamp_min(0), 0)
+def _pair_weights(heights: Tensor, *, by_rise: bool) -> Tensor:
+    """At [..., i, j] how much it matters to put i above j, of shape (..., n, n); 0 unless it is higher."""
+    rises = heights.unsqueeze(-1) - heights.unsqueeze(-2)
+    return rises.clamp_min_(0) if by_rise else (rises > 0).to(heights.dtype)
 
 
 def _logistic(
@@ -281,7 +275,8 @@ def _logistic(
     ranks = ranks_of(potentials, shares == 0)
     if k is not None:
         of_pairs = of_pairs * among_first(ranks, k)
-    weights = _pair_weights(targets, weight_link)
+    heights = targets if weight_link is None else weight_link(targets)
+    weights = _pair_weights(heights, by_rise=weight_link is not None)
     if discounts:
         weights = weights * _discount_differences(ranks, targets, shares, weight_link, k)
     losses = torch.nn.functional.softplus(potentials.unsqueeze(-2) - potentials.unsqueeze(-1), threshold=40)
