@@ -17,18 +17,19 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import numpy as np
 from contenders import Contender
-from report import RESAMPLED, UNTRAINED, picture, run_file, table
-from report import chosen as all_chosen
-from resample import resample, settings
+from report import RESAMPLED, UNTRAINED, chosen, chosen_file, families, picture, run_file, table
 from tasks import TASKS, Task
 
-STEP = 3.0
+STEP, DRAWS = 3.0, 1000
 _HEAD = """# The study: losses against one another, each data format by itself
 
 Made by `make study DATA=PATH`: selective losses against built-in ones for the same data, and against simple losses one
@@ -60,76 +61,98 @@ Selective losses are in bold; behind a setting stands how many were tried of the
 """
 
 
-def _run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, float]:
-    path = run_file(folder, task, contender, f"{rate:g}", seed)
-    if path.exists():
-        found: dict[str, float] = json.loads(path.read_text())
-        return found
-    begin = time.perf_counter()
-    metrics = task.run(contender, rate, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, metrics)
-    shown = ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
-    seconds = time.perf_counter() - begin
-    print(
-        f"{task.name}: {contender.family}, {contender.setting or 'as it is'}, rate {rate:g}, seed {seed} "
-        f"({seconds:.0f} s): {shown}",
-        flush=True,
-    )
-    return metrics
-
-
-def _write(path: Path, found: object) -> None:
+def write(path: Path, found: object) -> None:
     """Write a file that is there whole or not at all."""
-    unfinished = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".part{os.getpid()}")
     unfinished.write_text(json.dumps(found, indent=1))
     unfinished.replace(path)
 
 
-def study(task: Task, folder: Path) -> None:
+def kept(path: Path, measure: Callable[[], Any], shown: Callable[[Any], str] = lambda found: "") -> Any:
+    """What was measured before; or now, and then it is kept and shown."""
+    if not path.exists():
+        begin, found = time.perf_counter(), measure()
+        write(path, found)
+        print(f"{path.parent.name}: {path.stem} ({time.perf_counter() - begin:.0f} s) {shown(found)}", flush=True)
+    return json.loads(path.read_text())
+
+
+def one_run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, Any]:
+    """The metrics of a run, kept."""
+
+    def shown(metrics: dict[str, float]) -> str:
+        return ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
+
+    path = run_file(folder, task, contender, f"{rate:g}", seed)
+    found: dict[str, Any] = kept(path, lambda: task.run(contender, rate, seed), shown)
+    return found
+
+
+def tuned(folder: Path, task: Task, family: str) -> tuple[Contender, float, bool]:
+    """The setting and rate of a loss that are best on dev, and whether the rate lies at an end of those tried."""
+
+    def tried(contender: Contender, rate: float) -> tuple[float, Contender, float]:
+        runs = [one_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
+        return sum(task.goodness(run) for run in runs) / len(runs), contender, rate
+
+    of_family = [contender for contender in task.contenders if contender.family == family]
+    found = [tried(contender, rate) for contender in of_family for rate in task.rates_of(family)]
+    for more in reversed(range(task.beyond + 1)):
+        _, best, rate = max(found, key=lambda entry: entry[0])
+        rates = sorted(other for _, contender, other in found if contender is best)
+        at_end = len(rates) > 1 and rate in (rates[0], rates[-1])
+        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
+        if more and rate in (rates[0], rates[-1]):
+            found.append(tried(best, float(f"{rate / STEP if rate == rates[0] else rate * STEP:.1g}")))
+        else:
+            break
+    return best, rate, at_end
+
+
+def study(task: Task, folder: Path) -> list[dict[str, Any]]:
     """Tune every loss of a task, and run the best setting of each with all seeds.
 
     Args:
         task: The task.
         folder: Where runs are kept.
+
+    Returns:
+        The chosen setting of each loss, with its runs.
     """
+    for family in families(task):
+        best, rate, at_end = tuned(folder, task, family)
+        runs = [one_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
+        entry = {"family": family, "setting": best.setting, "rate": rate, "at_end": at_end}
+        write(chosen_file(folder, task, family), {**entry, "selective": best.selective, "runs": runs})
+    kept(folder / task.name / UNTRAINED, task.untrained)
+    found, path = chosen(folder, task), folder / task.name / RESAMPLED
+    settings = [[entry["family"], entry["setting"], entry["rate"]] for entry in found]
+    if task.resamples and not (path.exists() and json.loads(path.read_text())["settings"] == settings):
+        write(path, {"settings": settings, "differences": resampled(task, found)})
+    return found
 
-    def tried(contender: Contender, rate: float) -> tuple[float, Contender, float]:
-        runs = [_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
-        return sum(task.goodness(run) for run in runs) / len(runs), contender, rate
 
-    def best_of(tuned: list[tuple[float, Contender, float]]) -> tuple[float, Contender, float]:
-        return max(tuned, key=lambda entry: entry[0])
+def resampled(task: Task, found: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """How far the test split decides: the difference in the main metric with its pairs or questions drawn anew.
 
-    for family in dict.fromkeys(contender.family for contender in task.contenders):
-        of_family = [contender for contender in task.contenders if contender.family == family]
-        tuned = [tried(contender, rate) for contender in of_family for rate in task.rates]
-        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
-        for _ in range(task.beyond):
-            _, best, rate = best_of(tuned)
-            tried_rates = sorted(other for _, contender, other in tuned if contender is best)
-            if tried_rates[0] < rate < tried_rates[-1]:
-                break
-            tuned.append(tried(best, float(f"{rate / STEP if rate == tried_rates[0] else rate * STEP:.1g}")))
-        _, best, rate = best_of(tuned)
-        tried_rates = sorted(other for _, contender, other in tuned if contender is best)
-        runs = [_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
-        chosen = {
-            "family": family,
-            "setting": best.setting,
-            "rate": rate,
-            "at_end": len(tried_rates) > 1 and rate in (tried_rates[0], tried_rates[-1]),
-            "selective": best.selective,
-            "runs": runs,
-        }
-        _write(folder / task.name / f"chosen {family}.json".replace(" ", "_"), chosen)
-    if not (folder / task.name / UNTRAINED).exists():
-        _write(folder / task.name / UNTRAINED, task.untrained())
-    resampled = folder / task.name / RESAMPLED
-    if task.resamples:
-        done = json.loads(resampled.read_text())["settings"] if resampled.exists() else []
-        if done != settings(all_chosen(folder, task)):
-            _write(resampled, resample(task, folder))
+    The study's intervals are over seeds: they say what another training would change, not what other test data would.
+    Of each selective and each other loss, with the first seed, as mean and ends of the 95 % interval.
+    """
+    contenders = {(contender.family, contender.setting): contender for contender in task.contenders}
+    drawn = {}
+    for entry in found:
+        model = task.train(contenders[entry["family"], entry["setting"]], entry["rate"], 0)
+        size, metric = task.main_metric_of_rows(model)
+        generator = np.random.default_rng(0)
+        drawn[entry["family"]] = np.array([metric(generator.integers(size, size=size)) for _ in range(DRAWS)])
+    differences = {}
+    for ours in (entry["family"] for entry in found if entry["selective"]):
+        for theirs in (entry["family"] for entry in found if not entry["selective"]):
+            difference = drawn[ours] - drawn[theirs]
+            low, high = np.quantile(difference, [0.025, 0.975])
+            differences[f"{ours} - {theirs}"] = [float(difference.mean()), float(low), float(high)]
+    return differences
 
 
 def main() -> None:
