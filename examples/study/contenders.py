@@ -248,16 +248,15 @@ def _in_batch() -> Families:
     theirs, ours = builtin.MultipleNegativesRankingLoss, losses.SelectiveMultipleNegativesRankingLoss
     links = _value_links(0.5, 1, 2)
     name, middle = list(links.items())[1]
-    named = f"{{}}, {name}".format
     return {
         "MultipleNegativesRankingLoss": scales(theirs, every)
         | {f"scale {s:g}, both directions": partial(theirs, scale=s, **both) for s in (10.0, 20.0)},
         "SelectiveMultipleNegativesRankingLoss": {
             f"scale {s:g}, {n}": partial(ours, scale=s, link=link) for s in every for n, link in links.items()
         }
-        | {named(f"scale {s:g}") + ", both directions": partial(ours, scale=s, link=middle, **both) for s in (10, 20)}
+        | {f"scale {s:g}, {name}, both directions": partial(ours, scale=s, link=middle, **both) for s in (10, 20)}
         | {
-            named(f"scale {s:g}") + ", smoothing 0.1": partial(ours, scale=s, link=middle, label_smoothing=0.1)
+            f"scale {s:g}, {name}, smoothing 0.1": partial(ours, scale=s, link=middle, label_smoothing=0.1)
             for s in (5, 10)
         },
     }
@@ -412,6 +411,3 @@ def rerankers_by_order() -> list[Contender]:
             },
         }
     )
-
-
-torch.set_num_threads(1)

@@ -25,6 +25,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
+import torch
 from contenders import Contender
 from report import RESAMPLED, UNTRAINED, chosen, chosen_file, families, picture, run_file, table
 from tasks import TASKS, Task
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which tasks")
     parser.add_argument("--report", type=Path, help="a folder for study.md and study.png, of what is done so far")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     tasks = []
     for name in arguments.tasks:
         tasks.append(TASKS[name](arguments.data))

@@ -258,9 +258,9 @@ class Distillation(Task):
         if dimension > 64:
             self.tuning_seeds = 1
         self.title = f"Distillation lists: all-MiniLM-L6-v2 into static embeddings of {dimension} dimensions"
-        self._share_out(_numbered(*_sts(data))[0], dimension)
+        self.share_out(_numbered(*_sts(data))[0], dimension)
 
-    def _share_out(self, texts: list[str], dimension: int) -> None:
+    def share_out(self, texts: list[str], dimension: int) -> None:
         """Draw the sentences that are held out, and have the teacher read all."""
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
         texts = [texts[i] for i in order]
@@ -274,7 +274,7 @@ class Distillation(Task):
     def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """Anchors with some of the teacher's nearest sentences and random others, and the teacher's cosines."""
         anchors, lists = self.lists("train", rows)
-        return [anchors, *lists.unbind(1)], _cosines(self.teacher, anchors, lists)
+        return [anchors, *lists.unbind(1)], cosines(self.teacher, anchors, lists)
 
     def lists(self, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Anchors of a part, and lists for them."""
@@ -296,7 +296,7 @@ def _beside_teacher(units: Tensor, teacher: Tensor, part: Tensor, top: Tensor) -
     """Of the teacher's nearest texts the recall, and the error of their scores."""
     return {
         "recall@10": _recall(units, part, part, [set(row) for row in top.tolist()]),
-        "rmse_top10": rmse(_cosines(units, part, top), _cosines(teacher, part, top)),
+        "rmse_top10": rmse(cosines(units, part, top), cosines(teacher, part, top)),
     }
 
 
@@ -445,12 +445,12 @@ class Answers(Questions):
 
     def scorer(self, model: SentenceTransformer) -> Callable[[Tensor, Tensor], Tensor]:
         """Cosines of embeddings."""
-        return partial(_cosines, self.student.embed_all(model))
+        return partial(cosines, self.student.embed_all(model))
 
     def untrained(self) -> dict[str, dict[str, float]]:
         """The metrics of the student before training, and of the encoder that its tokens are from."""
         encoder = Student("encoder", self.student.texts, encoder=load_encoder())
-        itself = partial(_cosines, encoder.embed_all(encoder.make(0)))
+        itself = partial(cosines, encoder.embed_all(encoder.make(0)))
         return super().untrained() | {"all-MiniLM-L6-v2 itself, untrained": self._measured(itself)}
 
 
@@ -632,7 +632,7 @@ class TeacherEmbeddings(Task):
         chosen = torch.rand(len(rows), self.of_nearest).argsort(1)[:, : self.near]
         others = torch.randint(len(part), (len(rows), self.candidates - self.near))
         lists = torch.cat([self.nearest[0][rows].gather(1, chosen), part[others]], 1)
-        return [part[rows], *lists.unbind(1)], _cosines(self.teacher, part[rows], lists)
+        return [part[rows], *lists.unbind(1)], cosines(self.teacher, part[rows], lists)
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Recall of the teacher's nearest, the error of their scores, F1 at the teacher's threshold and at its own."""
@@ -645,7 +645,7 @@ class TeacherEmbeddings(Task):
         return {**super().untrained(), "the teacher": self._measured(self.teacher)}
 
     def _measured(self, units: Tensor) -> dict[str, float]:
-        scores = [[_cosines(of, *split[:2]) for split in self.splits] for of in (self.teacher, units)]
+        scores = [[cosines(of, *split[:2]) for split in self.splits] for of in (self.teacher, units)]
         at_teacher, at_own = (_best_threshold(self.splits[1][2], of[1]) for of in scores)
         found = {}
         for place, name in ((1, "dev"), (2, "test")):
@@ -656,7 +656,7 @@ class TeacherEmbeddings(Task):
         return found
 
 
-def _cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
+def cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
     """Of texts with others, or each with a list of others."""
     return (units[first.view(-1, *[1] * (others.dim() - 1))] * units[others]).sum(-1).clamp(-1, 1)
 
@@ -702,7 +702,7 @@ class TeacherLayers(TeacherEmbeddings):
         steps = torch.randint(1, len(batch), (len(anchors), self.candidates - self.near))  # never to the anchor itself
         others = batch[(torch.arange(len(anchors)).unsqueeze(1) + steps) % len(batch)]
         found = torch.cat([near, others], 1)
-        return [anchors, *found.unbind(1)], _cosines(self.teacher, anchors, found)
+        return [anchors, *found.unbind(1)], cosines(self.teacher, anchors, found)
 
 
 # Of `make study-order`.
