@@ -7,9 +7,7 @@ peak rises by, gradients included. `--quick` has few sizes and rounds.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import statistics
 import sys
 import time
@@ -21,12 +19,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from common import Echo, TinyTransformer, machine, progress
-from loss_cost import links
+from common import Echo, TinyTransformer, machine, options, parser_of, progress
+from loss_cost import clear, links
 from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import BertConfig, BertModel
 
 from selective_st import losses
 from selective_st.links import ConstantLink, Link, SigmoidLink, high_scores
@@ -63,8 +60,7 @@ def step_of(loss: Any, columns: list[Tensor], labels: Tensor | None, precision: 
     """Forward and backward from embeddings, as a trainer does."""
 
     def step() -> Tensor:
-        for column in columns:
-            column.grad = None
+        clear(columns)
         with autocast(precision):
             value = loss.compute_loss_from_embeddings(columns, labels)
         value.backward()
@@ -96,8 +92,7 @@ def milliseconds(steps: dict[str, Step], rounds: int) -> dict[str, float]:
 def megabytes(step: Step, columns: list[Tensor]) -> float:
     """The extra memory of a step, the gradients of the columns included."""
     step()
-    for column in columns:
-        column.grad = None
+    clear(columns)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -200,8 +195,7 @@ def others(columns: list[Tensor], precision: str) -> dict[str, Step]:
 
     def step(function: Callable[[Tensor, Tensor], Tensor]) -> Step:
         def run() -> None:
-            for column in columns:
-                column.grad = None
+            clear(columns)
             with autocast(precision):
                 low = torch.bfloat16 if precision == "bf16" else torch.float32
                 function(*(normalize(column, dim=1).to(low) for column in columns)).backward()
@@ -269,9 +263,8 @@ def small(rounds: int) -> list[dict[str, Any]]:
 
 def encoder(rounds: int) -> list[dict[str, Any]]:
     """A training step of an encoder, of random weights: forward, loss, backward, AdamW, in bf16."""
-    model = TinyTransformer()
-    size = BertConfig(hidden_size=384, num_hidden_layers=LAYERS, num_attention_heads=12, intermediate_size=1536)
-    model.bert = BertModel(size, add_pooling_layer=False)
+    sizes = {"hidden_size": 384, "num_hidden_layers": LAYERS, "intermediate_size": 1536, "vocab_size": 30522}
+    model = TinyTransformer(heads=12, **sizes)
     model.to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)
     generator = torch.Generator().manual_seed(0)
@@ -310,14 +303,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     """Print and write the tables; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds, to try the command")
+    parser = parser_of(__doc__, quick="few sizes and rounds, to try the command")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no more rows are begun")
-    arguments = parser.parse_args()
+    arguments = options(parser)
     if not torch.cuda.is_available():
         print(NO_DEVICE, file=sys.stderr)
         return 2
-    logging.disable(logging.WARNING)
     deadline = time.monotonic() + arguments.seconds
     rounds = 3 if arguments.quick else 9
     tables = {
