@@ -119,8 +119,7 @@ def all_losses() -> dict[str, tuple[Any, int, str]]:
         }
         if isinstance(link, ConstantLink):  # by which single scores cannot be told apart
             del kinds["pointwise"], kinds["pairwise"]
-            if order := getattr(losses, "SelectiveOrderLoss", None):
-                kinds["order"] = (order(model), 2, "row")
+            kinds["order"] = (losses.SelectiveOrderLoss(model), 2, "row")
         made |= {f"{kind}, {name}": found for kind, found in kinds.items()}
     return made
 
@@ -253,9 +252,8 @@ def small(rounds: int) -> list[dict[str, Any]]:
     for name, (loss, count, kind) in all_losses().items():
         for rows in (64, 512) if name in counterparts else ():
             columns, labels = columns_of(count, rows, 384, "cuda"), labels_of(kind, count, rows, "cuda")
-            theirs = counterparts[name]
-            steps = {"selective": step_of(loss, columns, labels, "bf16")}
-            steps["built-in"] = step_of(theirs, columns, labels, "bf16")
+            both = {"selective": loss, "built-in": counterparts[name]}
+            steps = {key: step_of(each, columns, labels, "bf16") for key, each in both.items()}
             took = milliseconds(steps, 4 * rounds)
             table.append({"loss": name, "batch": rows, **{f"{key}, ms": value for key, value in took.items()}})
     return table

@@ -132,7 +132,7 @@ def _listwise(temperature: float, **options: Any) -> Make:
 
 def _kl(*temperatures: float) -> dict[str, Make]:
     made = partial(builtin.DistillKLDivLoss, similarity_fct=pairwise_cos_sim)
-    return {f"T {t:g}": partial(made, temperature=t) for t in temperatures}
+    return each("T", made, "temperature", temperatures)
 
 
 def order(scale: float, strength: float, weights: float) -> dict[str, Make]:
@@ -141,9 +141,14 @@ def order(scale: float, strength: float, weights: float) -> dict[str, Make]:
     return {f"scale {scale:g}, high_scores({strength:g}) by value, weights high_scores({weights:g})": made}
 
 
+def each(named: str, make: Any, argument: str, values: Iterable[float]) -> dict[str, Make]:
+    """A loss with each value of an argument, by the names of these settings."""
+    return {f"{named} {value:g}": partial(make, **{argument: value}) for value in values}
+
+
 def scales(loss: Any, of: Iterable[float]) -> dict[str, Make]:
-    """A loss with several scales, by the names of these settings."""
-    return {f"scale {s:g}": partial(loss, scale=s) for s in of}
+    """A loss with several scales."""
+    return each("scale", loss, "scale", of)
 
 
 def graded() -> list[Contender]:
@@ -160,9 +165,7 @@ def graded() -> list[Contender]:
             "CosineSimilarityLoss": {"": builtin.CosineSimilarityLoss},
             "CoSENTLoss": scales(builtin.CoSENTLoss, every),
             "AnglELoss": scales(builtin.AnglELoss, every),
-            "squared error weighted by label": {
-                f"power {p:g}": partial(WeightedSquaredError, power=p) for p in (1.0, 2.0, 4.0)
-            },
+            "squared error weighted by label": each("power", WeightedSquaredError, "power", (1, 2, 4)),
             "SelectivePointwiseLoss": _of_steepness(2, 3, 5, 8) | region,
             "SelectiveOrderLoss": {
                 setting: make for s, w in product((5, 10, 20), (3, 5)) for setting, make in order(s, 2, w).items()
@@ -192,7 +195,7 @@ def graded_of_fine_tuning() -> list[Contender]:
     return contenders(
         {
             "CosineSimilarityLoss": {"": builtin.CosineSimilarityLoss},
-            "label-weighted squared error": {f"power {p}": partial(weighted, power=p) for p in (1, 2, 3)},
+            "label-weighted squared error": each("power", weighted, "power", (1, 2, 3)),
             "CoSENTLoss": scales(builtin.CoSENTLoss, (10, 20, 40)),
             "AnglELoss": scales(builtin.AnglELoss, (10, 20, 40)),
             "SelectivePointwiseLoss": _of_steepness(3, 5, 8),
@@ -278,7 +281,7 @@ def in_batch_with_hard_negatives() -> list[Contender]:
     pairwise = partial(losses.SelectivePairwiseLoss, similarity_fct=pairwise_cos_sim)
     return contenders(
         {
-            "TripletLoss": {f"margin {m:g}": partial(triplet, triplet_margin=m) for m in (0.1, 0.25, 0.5)},
+            "TripletLoss": each("margin", triplet, "triplet_margin", (0.1, 0.25, 0.5)),
             **_in_batch(),
             "SelectivePairwiseLoss": {
                 f"T {t:g}, {name}": partial(pairwise, temperature=t, link=link)
@@ -399,7 +402,7 @@ def rerankers_by_order() -> list[Contender]:
     return contenders(
         {
             "ListNetLoss": {f"logits times {f:g}": partial(net, activation_fn=Scaled(f)) for f in factors},
-            "RankNetLoss": {f"sigma {f:g}": partial(rank, sigma=f) for f in factors},
+            "RankNetLoss": each("sigma", rank, "sigma", factors),
             "LambdaLoss": {"NDCGLoss2++": by_lambda}
             | {
                 f"LambdaRank, sigma {f:g}": partial(by_lambda, weighting_scheme=LambdaRankScheme(), sigma=f)

@@ -145,11 +145,11 @@ def _numbered(*splits: GradedPairs) -> tuple[list[str], list[Split]]:
     number: dict[str, int] = {}
     found = []
     for split in splits:
-        sides = [
+        first, second = (
             torch.tensor([number.setdefault(text, len(number)) for text in side])
             for side in (split.sentences1, split.sentences2)
-        ]
-        found.append((sides[0], sides[1], torch.tensor(split.scores, dtype=torch.float32)))
+        )
+        found.append((first, second, torch.tensor(split.scores, dtype=torch.float32)))
     return list(number), found
 
 
@@ -173,12 +173,9 @@ class Graded(Task):
         of_train = [*splits[0].sentences1, *splits[0].sentences2]
         encoder = None if kind == "scratch" else load_encoder()
         self.student = Student(kind, texts, 256, of_train, encoder)
-        what = {
-            "scratch": "static embeddings from nothing",
-            "table": "static embeddings from the token table of all-MiniLM-L6-v2",
-            "encoder": "all-MiniLM-L6-v2 itself",
-        }[kind]
-        self.title = f"Graded pairs, STS Benchmark: {what}"
+        table = "static embeddings from the token table of all-MiniLM-L6-v2"
+        what = {"scratch": "static embeddings from nothing", "table": table, "encoder": "all-MiniLM-L6-v2 itself"}
+        self.title = f"Graded pairs, STS Benchmark: {what[kind]}"
         if kind == "table":
             self.rates = (0.001, 0.003, 0.01)
         if kind == "encoder":
@@ -651,8 +648,9 @@ class TeacherEmbeddings(Task):
         for place, name in ((1, "dev"), (2, "test")):
             part, top = self.parts[place], self.nearest[place][:, :TOP]
             found |= _named(name, _beside_teacher(units, self.teacher, part, top))
+            gold = self.splits[place][2] >= _POSITIVE - 1e-6
             for of, threshold in (("teacher", at_teacher), ("own", at_own)):
-                found[f"{name}_f1_at_{of}"] = _f1(self.splits[place][2], scores[1][place], threshold)
+                found[f"{name}_f1_at_{of}"] = float(f1_score(gold, scores[1][place] >= threshold))
         return found
 
 
@@ -664,11 +662,6 @@ def cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
 def _nearest(units: Tensor, part: Tensor, number: int) -> Tensor:
     """Of each text of a part the nearest others of it."""
     return part[(units[part] @ units[part].T).fill_diagonal_(-2).topk(number).indices]
-
-
-def _f1(gold: Tensor, scores: Tensor, threshold: float) -> float:
-    """Of finding the pairs with a gold score of at least 0.8."""
-    return float(f1_score(gold >= _POSITIVE - 1e-6, scores >= threshold))
 
 
 def _best_threshold(gold: Tensor, scores: Tensor) -> float:

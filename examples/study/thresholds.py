@@ -64,11 +64,8 @@ class Results:
 
     def get(self, key: str, measure: Callable[[], Found]) -> Found:
         """Measure what has not been measured."""
-
-        def timed() -> Found:
-            begin = time.perf_counter()
-            return {**measure(), "seconds": round(time.perf_counter() - begin, 1)}
-
+        begin = time.perf_counter()
+        timed = lambda: {**measure(), "seconds": round(time.perf_counter() - begin, 1)}  # noqa: E731
         found: Found = kept(self._folder / f"{key}.json", timed)
         return found
 
@@ -291,10 +288,8 @@ def of_labels(results: Results, labels: Callable[[], Labels]) -> str:
     """The matrix with labels."""
 
     def best(name: str, at: float) -> list[Found]:
-        some = family(name, at)
-        return chosen(
-            results, f"labels|{at if name == OURS else ''}", some, LABEL_RATES, at, lambda *run: labels().run(*run)
-        )
+        key = f"labels|{at if name == OURS else ''}"
+        return chosen(results, key, family(name, at), LABEL_RATES, at, lambda *run: labels().run(*run))
 
     squared = {at: best(SQUARED, at) for at in LABEL_AT}
     rows = []
@@ -337,33 +332,25 @@ class Study:
 
     def row(self, title: str, found: Sequence[Found], squared: Sequence[Found]) -> list[str]:
         """Of a loss: its loss at the threshold, in % of squared error's, and F1."""
-        cells = [
-            interval([each["test"][f"{CUT:g}"] for each in found], 4),
-            percent(found, squared, "test", CUT),
-        ]
-        return [title, *cells, *(interval([each[name] for each in found]) for name in ("f1", "f1_own"))]
+        loss = [each["test"][f"{CUT:g}"] for each in found]
+        f1 = ([each[name] for each in found] for name in ("f1", "f1_own"))
+        return [title, interval(loss, 4), percent(found, squared, "test", CUT), *map(interval, f1)]
 
-    def losses(self, dimensions: int, names: Sequence[str]) -> list[list[str]]:
-        """The losses on the same pairs, and ours and squared error on pairs drawn for the threshold."""
-        asked, drawn = Asked(dimensions), Asked(dimensions, drawn_at=(CUT,))
+    def losses(self, asked: Asked, names: Sequence[str] = ()) -> list[list[str]]:
+        """The losses on the same pairs, and of static students ours and squared error on other pairs."""
+        students = {"": asked}
+        if not asked.layers:
+            students[f", pairs drawn for {CUT:g}"] = replace(asked, drawn_at=(CUT,))
+        if names == OTHERS:
+            students[", without the pairs that a first student mistakes"] = replace(asked, mistaken=False)
         squared, rows = self.best(SQUARED, asked), []
-        for name in (OURS, SQUARED, *names):
-            found = self.best(name, asked)
-            rows.append(self.row(f"{dimensions}, {name}", found, squared))
-            if name == COSENT:
-                rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
-        for name in (OURS, SQUARED):
-            rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
-        for name in (OURS, SQUARED) if names == OTHERS else ():
-            found = self.best(name, replace(asked, mistaken=False))
-            title = f"{dimensions}, {name}, without the pairs that a first student mistakes"
-            rows.append(self.row(title, found, squared))
+        for said, student in students.items():
+            for name in (OURS, SQUARED, *(() if said else names)):
+                found = self.best(name, student)
+                rows.append(self.row(f"{asked}, {name}{said}", found, squared))
+                if name == COSENT:
+                    rows.append(self.row(f"{asked}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
         return rows
-
-    def layered(self, asked: Asked) -> list[list[str]]:
-        """Ours and squared error for a student of the teacher's first layers."""
-        squared = self.best(SQUARED, asked)
-        return [self.row(f"{asked}, {name}", self.best(name, asked), squared) for name in (OURS, SQUARED)]
 
     def gains(self, students: Sequence[Asked]) -> list[list[str]]:
         """Ours against squared error, by size and by how many texts there are."""
@@ -397,7 +384,8 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "layered_pairs": f"{LAYERED_PAIRS:,}",
         "label_dimensions": str(LABEL_DIMENSIONS),
         "losses": table(
-            loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *study.layered(layered)]
+            loss_head,
+            [*study.losses(Asked(64), OTHERS), *study.losses(Asked(16), (DECISIONS,)), *study.losses(layered)],
         ),
         "matrix": table(
             ["student, trained for", *(f"at {at:g}" for at in AT)],
