@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,43 @@ def progress(text: str) -> None:
     print(f"... {text}", file=sys.stderr, flush=True)
 
 
-def take_turns(steps: dict[str, Callable[[], None]], seconds: float, least: int, most: int) -> dict[str, list[float]]:
+def seconds_of(step: Callable[[], object]) -> float:
+    """How long a step takes."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def clear(columns: Sequence[Tensor]) -> None:
+    """Forget gradients."""
+    for column in columns:
+        column.grad = None
+
+
+def from_embeddings(
+    loss: Any, columns: list[Tensor], labels: Tensor | None = None, context: Callable[[], Any] = nullcontext
+) -> Callable[[], Tensor]:
+    """A step that goes from the embeddings to their gradients, forward in a context; it gives the value."""
+    for column in columns:
+        column.requires_grad_()
+
+    def step() -> Tensor:
+        clear(columns)
+        with context():
+            value: Tensor = loss.compute_loss_from_embeddings(columns, labels)
+        value.backward()
+        return value.detach()
+
+    return step
+
+
+def take_turns(
+    steps: Mapping[str, Callable[[], object]],
+    seconds: float,
+    least: int,
+    most: int,
+    timed: Callable[[Callable[[], object]], float] = seconds_of,
+) -> dict[str, list[float]]:
     """Time steps that take turns, in an order that changes from round to round.
 
     Args:
@@ -178,6 +215,7 @@ def take_turns(steps: dict[str, Callable[[], None]], seconds: float, least: int,
         seconds: How long to go on, roughly.
         least: Rounds to time at least.
         most: Rounds to time at most.
+        timed: What times a step.
 
     Returns:
         The seconds of each step, round by round.
@@ -186,12 +224,7 @@ def take_turns(steps: dict[str, Callable[[], None]], seconds: float, least: int,
     def a_round(number: int) -> dict[str, float]:
         names = list(steps)
         first = number % len(names)
-        took = {}
-        for name in (names[first:] + names[:first])[:: -1 if number % 2 else 1]:
-            start = time.perf_counter()
-            steps[name]()
-            took[name] = time.perf_counter() - start
-        return took
+        return {name: timed(steps[name]) for name in (names[first:] + names[:first])[:: -1 if number % 2 else 1]}
 
     for i in range(2):
         a_round(i)
@@ -228,7 +261,7 @@ def print_times(
 
 def compare(
     base: str,
-    steps: dict[str, Callable[[], None]],
+    steps: Mapping[str, Callable[[], object]],
     batch_size: int,
     rounds: tuple[float, int, int],
     at_most: float | None,

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from common import Echo, TinyTransformer, machine, options, parser_of, progress
-from loss_cost import clear, links
+from common import Echo, TinyTransformer, clear, from_embeddings, machine, options, parser_of, progress, take_turns
+from loss_cost import links
 from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -58,35 +58,24 @@ def columns_of(count: int, rows: int, dimension: int, device: str) -> list[Tenso
 
 def step_of(loss: Any, columns: list[Tensor], labels: Tensor | None, precision: str) -> Step:
     """Forward and backward from embeddings, as a trainer does."""
+    return from_embeddings(loss, columns, labels, partial(autocast, precision))
 
-    def step() -> Tensor:
-        clear(columns)
-        with autocast(precision):
-            value = loss.compute_loss_from_embeddings(columns, labels)
-        value.backward()
-        return cast(Tensor, value.detach())
 
-    return step
+def on_device(step: Step) -> float:
+    """How many milliseconds of the device a step takes."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    step()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end))
 
 
 def milliseconds(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The median time of steps that take turns."""
-    took: dict[str, list[float]] = {name: [] for name in steps}
-    number = 0
-    while number < rounds + 2:
-        for name in list(steps)[:: -1 if number % 2 else 1]:
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda.synchronize()
-            start.record()
-            steps[name]()
-            end.record()
-            torch.cuda.synchronize()
-            if number > 1:
-                took[name].append(start.elapsed_time(end))
-        number += 1
-        if number == 3 and max(times[0] for times in took.values()) > LONG:
-            rounds = min(rounds, 3)
-    return {name: statistics.median(times) for name, times in took.items()}
+    """The median time of steps that take turns; fewer turns where they are long."""
+    times = take_turns(steps, 1e-3 * LONG * rounds * len(steps), min(3, rounds), rounds, on_device)
+    return {name: statistics.median(took) for name, took in times.items()}
 
 
 def megabytes(step: Step, columns: list[Tensor]) -> float:

@@ -27,7 +27,7 @@ from typing import Any, cast
 
 import common
 import torch
-from common import MEGABYTE, TIMES, Echo, print_heading, progress
+from common import MEGABYTE, TIMES, Echo, clear, from_embeddings, print_heading, progress
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor, nn
@@ -94,25 +94,7 @@ def links() -> dict[str, Link]:
     return {CONSTANT: ConstantLink(), EXPONENTIAL: ExponentialLink(1.0).normalized(0.0, 1.0, of="value")}
 
 
-def clear(columns: list[Tensor]) -> None:
-    """Forget gradients."""
-    for column in columns:
-        column.grad = None
-
-
-def from_embeddings(loss: nn.Module, columns: list[Tensor], labels: Tensor | None = None) -> Callable[[], None]:
-    """A step that goes from the embeddings to their gradients."""
-    for column in columns:
-        column.requires_grad_()
-
-    def step() -> None:
-        clear(columns)
-        cast(Any, loss).compute_loss_from_embeddings(columns, labels).backward()
-
-    return step
-
-
-def in_batch_step(case: Case) -> Callable[[], None]:
+def in_batch_step(case: Case) -> Callable[[], object]:
     """A step of an in-batch loss: from embeddings, or if cached from token ids with an optimiser's step."""
     torch.manual_seed(0)
     options: dict[str, Any] = {}
@@ -128,7 +110,7 @@ def in_batch_step(case: Case) -> Callable[[], None]:
     return from_embeddings(kind(Echo(), **options), columns)
 
 
-def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], None]:
+def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], object]:
     """A whole training step of a cached loss with a tiny transformer."""
     model = SentenceTransformer(modules=[common.TinyTransformer()], device="cpu").train()
     ours = losses.CachedSelectiveMultipleNegativesRankingLoss
@@ -145,7 +127,7 @@ def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], None]:
     return step
 
 
-def three_products(case: Case) -> Callable[[], None]:
+def three_products(case: Case) -> Callable[[], object]:
     """The three matrix products without which there is no loss and gradient, into memory that is there."""
     torch.manual_seed(0)
     documents = torch.randn(case.batch_size * (1 + case.negatives), DIMENSION)
@@ -162,7 +144,7 @@ def three_products(case: Case) -> Callable[[], None]:
     return step
 
 
-def linear_cross_entropy(case: Case) -> Callable[[], None]:
+def linear_cross_entropy(case: Case) -> Callable[[], object]:
     """A step of torch's own fused form of the plain in-batch loss."""
     torch.manual_seed(0)
     columns = [torch.randn(case.batch_size, DIMENSION, requires_grad=True) for _ in range(2)]
