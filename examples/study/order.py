@@ -115,8 +115,10 @@ class Static(Task):
     def run(self, contender: Contender, rate: float, seed: int) -> dict[str, float]:
         """Train; for each split and size the top's average precision, and the correlation."""
         data, generator, loss = self.data, torch.Generator().manual_seed(seed), contender.make
-        random = torch.randn(data.vectors.shape, generator=generator) * 0.02
-        vectors = (random if self.start == "nothing" else data.vectors).clone().requires_grad_()
+        vectors = data.vectors.clone()
+        if self.start == "nothing":
+            vectors = torch.randn(vectors.shape, generator=generator) * 0.02
+        vectors.requires_grad_()
         optimizer = torch.optim.SparseAdam([vectors], rate)
         scores = data.scores["train"]
         steps = EPOCHS * (len(scores) // BATCH)
