@@ -279,7 +279,8 @@ def main() -> None:
     task, folder, more = FineTuning(*options), arguments.output, (options, arguments.workers)
     every = [(contender, rate) for contender in task.contenders for rate in task.rates_of(contender.family)]
     side_by_side(task, every, task.tuning_seeds, folder, *more)
-    best = [tuned(folder, task, family)[:2] for family in families(task)]
+    found = (tuned(folder, task, family) for family in families(task))
+    best = [(contender, entry["rate"]) for contender, entry in found]
     side_by_side(task, best, task.seeds, folder, *more)
     arguments.page.write_text(page(task, study(task, folder)), encoding="utf-8")
     print(arguments.page.read_text())

@@ -111,7 +111,7 @@ def table(folder: Path, task: Task) -> str:
         "",
         *markdown(["loss", "setting", "learning rate", "dev", *(_NAMES[metric] for metric in task.metrics)], rows),
     ]
-    lines += _as_good(folder, task, found)
+    lines += _as_good(task, found)
     resampled = folder / task.name / RESAMPLED
     if resampled.exists():
         lines += ["", *_resampled(json.loads(resampled.read_text())["differences"], task, best["family"])]
@@ -121,28 +121,16 @@ def table(folder: Path, task: Task) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_good(folder: Path, task: Task, found: list[dict[str, Any]]) -> list[str]:
+def _as_good(task: Task, found: list[dict[str, Any]]) -> list[str]:
     """Which other settings and rates were nearly as good on dev, in Markdown."""
     shown = []
     for entry in found:
-        tried = []
-        for contender in (each for each in task.contenders if each.family == entry["family"]):
-            for file in folder.glob(str(run_file(Path(), task, contender, "*", 0)).replace("[", "[[]")):
-                rate = file.stem.rpartition("_lr")[2].partition("_seed")[0]
-                files = [run_file(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
-                runs = [json.loads(each.read_text()) for each in files if each.exists()]
-                if len(runs) == len(files):
-                    dev = sum(map(task.goodness, runs)) / len(runs)
-                    main = sum(run[f"test_{task.metrics[0]}"] for run in runs) / len(runs)
-                    tried.append((dev, main, contender.setting, float(rate)))
-        best = max(dev for dev, *_ in tried)
-        tried.sort(key=lambda each: -each[0])
+        tried = sorted(entry.get("tried", ()), key=lambda each: -each[0])
         for dev, main, setting, rate in tried:
+            best = tried[0][0]
             if dev >= best - _AS_GOOD and (setting, rate) != (entry["setting"], entry["rate"]):
-                named = f"{setting}, " if setting else ""
-                shown.append(
-                    f"- {entry['family']}: {named}learning rate {rate:g}: {best - dev:.4f} less, test {main:.3f}"
-                )
+                named = f"{entry['family']}: {setting}, " if setting else f"{entry['family']}: "
+                shown.append(f"- {named}learning rate {rate:g}: {best - dev:.4f} less, test {main:.3f}")
     if not shown:
         return []
     seeds = "one seed" if task.tuning_seeds == 1 else f"{task.tuning_seeds} seeds"

@@ -90,25 +90,29 @@ def one_run(folder: Path, task: Task, contender: Contender, rate: float, seed: i
     return found
 
 
-def tuned(folder: Path, task: Task, family: str) -> tuple[Contender, float, bool]:
-    """The setting and rate of a loss that are best on dev, and whether the rate lies at an end of those tried."""
+def tuned(folder: Path, task: Task, family: str) -> tuple[Contender, dict[str, Any]]:
+    """The setting of a loss that is best on dev, and the same in words, with its rate and what else was tried."""
+    tried: list[tuple[float, Contender, float, float]] = []  # by goodness on dev; with the main metric on test
 
-    def tried(contender: Contender, rate: float) -> tuple[float, Contender, float]:
+    def add(contender: Contender, rate: float) -> None:
         runs = [one_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
-        return sum(task.goodness(run) for run in runs) / len(runs), contender, rate
+        dev = sum(map(task.goodness, runs)) / len(runs)
+        tried.append((dev, contender, rate, sum(run[f"test_{task.metrics[0]}"] for run in runs) / len(runs)))
 
-    of_family = [contender for contender in task.contenders if contender.family == family]
-    found = [tried(contender, rate) for contender in of_family for rate in task.rates_of(family)]
+    for contender in task.contenders:
+        for rate in task.rates_of(family) if contender.family == family else ():
+            add(contender, rate)
     for more in reversed(range(task.beyond + 1)):
-        _, best, rate = max(found, key=lambda entry: entry[0])
-        rates = sorted(other for _, contender, other in found if contender is best)
-        at_end = len(rates) > 1 and rate in (rates[0], rates[-1])
-        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
-        if more and rate in (rates[0], rates[-1]):
-            found.append(tried(best, float(f"{rate / STEP if rate == rates[0] else rate * STEP:.1g}")))
-        else:
+        _, best, rate, _ = max(tried, key=lambda entry: entry[0])
+        rates = sorted(other for _, contender, other, _ in tried if contender is best)
+        if not more or rates[0] < rate < rates[-1]:
             break
-    return best, rate, at_end
+        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
+        add(best, float(f"{rate / STEP if rate == rates[0] else rate * STEP:.1g}"))
+    at_end = len(rates) > 1 and rate in (rates[0], rates[-1])
+    others = [(dev, main, contender.setting, other) for dev, contender, other, main in tried]
+    named = {"family": family, "setting": best.setting, "rate": rate, "at_end": at_end, "selective": best.selective}
+    return best, {**named, "tried": others}
 
 
 def study(task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -122,10 +126,9 @@ def study(task: Task, folder: Path) -> list[dict[str, Any]]:
         The chosen setting of each loss, with its runs.
     """
     for family in families(task):
-        best, rate, at_end = tuned(folder, task, family)
-        runs = [one_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
-        entry = {"family": family, "setting": best.setting, "rate": rate, "at_end": at_end}
-        write(chosen_file(folder, task, family), {**entry, "selective": best.selective, "runs": runs})
+        best, entry = tuned(folder, task, family)
+        runs = [one_run(folder, task, best, entry["rate"], seed) for seed in range(task.seeds)]
+        write(chosen_file(folder, task, family), {**entry, "runs": runs})
     kept(folder / task.name / UNTRAINED, task.untrained)
     found, path = chosen(folder, task), folder / task.name / RESAMPLED
     settings = [[entry["family"], entry["setting"], entry["rate"]] for entry in found]
