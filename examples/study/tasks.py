@@ -229,11 +229,15 @@ def _recall(units: Tensor, queries: Tensor, documents: Tensor, right: list[set[i
     ) / len(right)
 
 
+def digest_of(texts: Sequence[str]) -> str:
+    """By which texts are known."""
+    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+
+
 @lru_cache(maxsize=1)
 def _embeddings_of_encoder(texts: tuple[str, ...]) -> Tensor:
     """Those of all-MiniLM-L6-v2, which are kept among the machine's temporary files: they take minutes."""
-    digest = hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
-    kept = Path(tempfile.gettempdir()) / f"selective-st-embeddings-{digest}.pt"
+    kept = Path(tempfile.gettempdir()) / f"selective-st-embeddings-{digest_of(texts)}.pt"
     if not kept.exists():
         found: Tensor = load_encoder().encode(list(texts), convert_to_tensor=True, normalize_embeddings=True)
         torch.save(found, unfinished := kept.with_suffix(f".{os.getpid()}"))
