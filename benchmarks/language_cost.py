@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from typing import Any
 
+import common
 import torch
-from common import MEGABYTE, THREADS, in_a_process, peak_memory, take_turns
 from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers.loss.loss_utils import ForCausalLMLoss
@@ -36,61 +37,59 @@ def plain_distillation(logits: Tensor, labels: Tensor, teacher: Tensor) -> Tenso
     return kl_div(student, target, log_target=True, reduction="none").sum(-1)[counts].mean()
 
 
-def of_outputs(loss: SelectiveCausalLMLoss) -> Loss:
-    """A loss of the next token, as the others are called."""
+def of_outputs(loss: Any) -> Loss:
+    """A loss of the next token, or of a teacher's word, as the others are called."""
+    if isinstance(loss, SelectiveDistillationLoss):
+        return lambda logits, labels, teacher: loss({"logits": logits}, labels, reference=teacher)
     return lambda logits, labels, teacher: loss({"logits": logits}, labels)
 
 
-def of_teacher(loss: SelectiveDistillationLoss) -> Loss:
-    """A distillation loss, as the others are called."""
-    return lambda logits, labels, teacher: loss({"logits": logits}, labels, reference=teacher)
+def of_states(loss: SelectiveCausalLMLoss, make: Any = HiddenStates) -> Loss:
+    """A loss from hidden states, with the output layer's weight in the teacher's place."""
+    return lambda hidden, labels, weight: loss({"logits": make(hidden, weight)}, labels)
 
 
-FROM_STATES: dict[str, Loss] = {
-    "layer and cross entropy": lambda hidden, labels, weight: ForCausalLMLoss(hidden @ weight.mT, labels, VOCABULARY),
-    "layer and causal, default link": lambda hidden, labels, weight: SelectiveCausalLMLoss()(
-        {"logits": hidden @ weight.mT}, labels
-    ),
-    "causal, constant, without logits": lambda hidden, labels, weight: SelectiveCausalLMLoss(ConstantLink())(
-        {"logits": HiddenStates(hidden, weight)}, labels
-    ),
-    "causal, default link, without logits": lambda hidden, labels, weight: SelectiveCausalLMLoss()(
-        {"logits": HiddenStates(hidden, weight)}, labels
-    ),
-}
-LOSSES: dict[str, Loss] = {
-    "cross entropy": lambda logits, labels, teacher: ForCausalLMLoss(logits, labels, VOCABULARY),
-    "causal, constant": of_outputs(SelectiveCausalLMLoss(ConstantLink())),
-    "causal, default link": of_outputs(SelectiveCausalLMLoss()),
-    "LabelSmoother": lambda logits, labels, teacher: LabelSmoother(EPSILON)({"logits": logits}, labels, True),
-    "causal, constant, smoothed": of_outputs(SelectiveCausalLMLoss(ConstantLink(), label_smoothing=EPSILON)),
-    "KL divergence": plain_distillation,
-    "distillation, constant": of_teacher(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE)),
-    "distillation, default link, no calibration": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE, 0.0)),
-    "distillation, default link": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE)),
-    "distillation, constant, top 64": of_teacher(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE, top_k=64)),
-    **FROM_STATES,
-}
-GROUPS = (
-    ("cross entropy", "causal, constant", "causal, default link"),
-    ("LabelSmoother", "causal, constant, smoothed"),
-    (
-        "KL divergence",
-        "distillation, constant",
-        "distillation, default link, no calibration",
-        "distillation, default link",
-        "distillation, constant, top 64",
-    ),
-    tuple(FROM_STATES),
+def layer(hidden: Tensor, weight: Tensor) -> Tensor:
+    """All logits."""
+    return hidden @ weight.mT
+
+
+# Of each group the first is what the others are compared with.
+GROUPS: tuple[dict[str, Loss], ...] = (
+    {
+        "cross entropy": lambda logits, labels, teacher: ForCausalLMLoss(logits, labels, VOCABULARY),
+        "causal, constant": of_outputs(SelectiveCausalLMLoss(ConstantLink())),
+        "causal, default link": of_outputs(SelectiveCausalLMLoss()),
+    },
+    {
+        "LabelSmoother": lambda logits, labels, teacher: LabelSmoother(EPSILON)({"logits": logits}, labels, True),
+        "causal, constant, smoothed": of_outputs(SelectiveCausalLMLoss(ConstantLink(), label_smoothing=EPSILON)),
+    },
+    {
+        "KL divergence": plain_distillation,
+        "distillation, constant": of_outputs(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE)),
+        "distillation, default link, no calibration": of_outputs(SelectiveDistillationLoss(None, TEMPERATURE, 0.0)),
+        "distillation, default link": of_outputs(SelectiveDistillationLoss(None, TEMPERATURE)),
+        "distillation, constant, top 64": of_outputs(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE, top_k=64)),
+    },
+    {
+        "layer and cross entropy": lambda hidden, labels, weight: ForCausalLMLoss(
+            layer(hidden, weight), labels, VOCABULARY
+        ),
+        "layer and causal, default link": of_states(SelectiveCausalLMLoss(), layer),
+        "causal, constant, without logits": of_states(SelectiveCausalLMLoss(ConstantLink())),
+        "causal, default link, without logits": of_states(SelectiveCausalLMLoss()),
+    },
 )
+LOSSES = {name: loss for group in GROUPS for name, loss in group.items()}
 
 
 def make_step(name: str, texts: int) -> Callable[[], None]:
     """From logits, or hidden states and the weight of a layer in the teacher's place, to their gradient."""
     torch.manual_seed(0)
-    logits = torch.randn(texts, LENGTH, DIM if name in FROM_STATES else VOCABULARY).requires_grad_()
+    logits = torch.randn(texts, LENGTH, DIM if name in GROUPS[3] else VOCABULARY).requires_grad_()
     teacher = torch.randn(texts, LENGTH, VOCABULARY) if name in GROUPS[2] else logits.detach()
-    if name in FROM_STATES:
+    if name in GROUPS[3]:
         teacher = torch.randn(VOCABULARY, DIM).requires_grad_()
     labels = torch.randint(VOCABULARY, (texts, LENGTH))
     loss = LOSSES[name]
@@ -104,31 +103,31 @@ def make_step(name: str, texts: int) -> Callable[[], None]:
 
 def extra_memory(name: str, texts: int) -> float:
     """The extra peak memory of one step, in megabytes, in a process of its own."""
-    return float(in_a_process(__file__, "--texts", str(texts), "--measure", name))
+    return float(common.in_a_process(__file__, "--texts", str(texts), "--measure", name))
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser_of(__doc__)
     parser.add_argument("--texts", type=int, default=TEXTS, help=f"how many texts of {LENGTH} tokens")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--measure", choices=LOSSES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    arguments = common.options(parser)
     if arguments.measure:
         make_step(arguments.measure, 1)()
-        print(peak_memory(make_step(arguments.measure, arguments.texts)))
+        print(common.peak_memory(make_step(arguments.measure, arguments.texts)))
         return
-    size = 4 * arguments.texts * LENGTH * VOCABULARY / MEGABYTE
+    size = 4 * arguments.texts * LENGTH * VOCABULARY / common.MEGABYTE
     print(f"{arguments.texts} x {LENGTH} tokens, vocabulary {VOCABULARY}, float32: the logits have {size:.0f} MB")
     print(f"{'':44}{'ms':>9}{'ratio':>8}{'MB':>9}{'ratio':>8}")
     for group in GROUPS:
         steps = {name: make_step(name, arguments.texts) for name in group}
-        times = take_turns(steps, 0, arguments.turns, arguments.turns)
+        times = common.take_turns(steps, 0, arguments.turns, arguments.turns)
         del steps
-        base = extra_memory(group[0], arguments.texts)
+        first = next(iter(group))
+        base = extra_memory(first, arguments.texts)
         for name in group:
-            ratio = statistics.median(b / a for a, b in zip(times[group[0]], times[name], strict=True))
+            ratio = statistics.median(b / a for a, b in zip(times[first], times[name], strict=True))
             memory = extra_memory(name, arguments.texts)
             milliseconds = 1e3 * statistics.median(times[name])
             print(f"{name:44}{milliseconds:9.1f}{ratio:8.3f}{memory:9.1f}{memory / base:8.3f}", flush=True)

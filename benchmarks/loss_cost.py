@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import logging
 import math
 import statistics
 import time
@@ -26,59 +25,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import common
 import torch
-from common import (
-    MEGABYTE,
-    THREADS,
-    TIMES,
-    Echo,
-    TinyTransformer,
-    in_a_process,
-    machine,
-    peak_memory,
-    print_heading,
-    print_times,
-    progress,
-    take_turns,
-    verdict,
-)
+from common import MEGABYTE, TIMES, Echo, clear, from_embeddings, print_heading, progress
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
-    CoSENTLoss,
-    DistillKLDivLoss,
-    MarginMSELoss,
-    MultipleNegativesRankingLoss,
-)
+from sentence_transformers.sentence_transformer import losses as built_in
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from selective_st import losses
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, high_scores
-from selective_st.losses import (
-    CachedSelectiveMultipleNegativesRankingLoss,
-    SelectiveListwiseLoss,
-    SelectiveMultipleNegativesRankingLoss,
-    SelectiveOrderLoss,
-    SelectivePairwiseLoss,
-)
 
 DIMENSION = 384
 PAIRS = (64, 256, 1024, 4096, 8192)
-WITH_NEGATIVES = (64, 256, 1024, 4096)
-NEGATIVES = 3
+WITH_NEGATIVES, NEGATIVES = (64, 256, 1024, 4096), 3
 SYMMETRIC = 4096
 GRADED = (64, 512, 4096, 16384)
-CACHED = 2048
-MINI_BATCH = 64
-LISTS = 256
-CANDIDATES = 16
+CACHED, MINI_BATCH = 2048, 64
+LISTS, CANDIDATES = 256, 16
 GROWTH = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-BUILT_IN_ALWAYS = 8192
-FITTED_FROM = 1024
+BUILT_IN_ALWAYS, FITTED_FROM = 8192, 1024
 # From this many scores on, what a batch costs is what its score matrix costs.
 LARGE = 4096**2
 TABLE = Path(__file__).parent.parent / "docs" / "loss_cost.md"
-PARTS = ("in-batch", "memory", "cached", "lists", "order", "own-link", "growth")
 BUILT_IN, CONSTANT, EXPONENTIAL, FLOOR = "built-in", "constant", "exponential", "three products"
 LINEAR = "linear_cross_entropy"  # of torch 2.13 and later: the plain in-batch loss
 
@@ -98,6 +67,18 @@ class Case:
         """The entries of the score matrix."""
         return self.batch_size**2 * (1 + self.negatives)
 
+    @property
+    def kind(self) -> str:
+        """What is said of it."""
+        return f", {self.negatives} hard negatives" if self.negatives else ", symmetric" if self.symmetric else ""
+
+
+def in_batch_cases(*names: str) -> list[Case]:
+    """The losses by batch size, and the plain one with negatives and symmetric."""
+    cases = [Case(name, size) for size in PAIRS for name in names]
+    cases += [Case(CONSTANT, size, negatives=NEGATIVES) for size in WITH_NEGATIVES]
+    return [*cases, Case(CONSTANT, SYMMETRIC, symmetric=True)]
+
 
 class OwnLink(Link):
     """A link of which nothing but its values is known, so that its potential is integrated numerically."""
@@ -113,20 +94,7 @@ def links() -> dict[str, Link]:
     return {CONSTANT: ConstantLink(), EXPONENTIAL: ExponentialLink(1.0).normalized(0.0, 1.0, of="value")}
 
 
-def from_embeddings(loss: nn.Module, columns: list[Tensor], labels: Tensor | None = None) -> Callable[[], None]:
-    """A step that goes from the embeddings to their gradients."""
-    for column in columns:
-        column.requires_grad_()
-
-    def step() -> None:
-        for column in columns:
-            column.grad = None
-        cast(Any, loss).compute_loss_from_embeddings(columns, labels).backward()
-
-    return step
-
-
-def in_batch_step(case: Case) -> Callable[[], None]:
+def in_batch_step(case: Case) -> Callable[[], object]:
     """A step of an in-batch loss: from embeddings, or if cached from token ids with an optimiser's step."""
     torch.manual_seed(0)
     options: dict[str, Any] = {}
@@ -136,22 +104,20 @@ def in_batch_step(case: Case) -> Callable[[], None]:
         options["link"] = links()[case.loss]
     if case.cached:
         return cached_step(case, options)
-    kind = MultipleNegativesRankingLoss if case.loss == BUILT_IN else SelectiveMultipleNegativesRankingLoss
+    ours = losses.SelectiveMultipleNegativesRankingLoss
+    kind: Any = built_in.MultipleNegativesRankingLoss if case.loss == BUILT_IN else ours
     columns = [torch.randn(case.batch_size, DIMENSION) for _ in range(2 + case.negatives)]
-    return from_embeddings(kind(cast(Any, Echo()), **options), columns)
+    return from_embeddings(kind(Echo(), **options), columns)
 
 
-def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], None]:
+def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], object]:
     """A whole training step of a cached loss with a tiny transformer."""
-    model = SentenceTransformer(modules=[TinyTransformer()], device="cpu").train()
-    kind = CachedMultipleNegativesRankingLoss if case.loss == BUILT_IN else CachedSelectiveMultipleNegativesRankingLoss
+    model = SentenceTransformer(modules=[common.TinyTransformer()], device="cpu").train()
+    ours = losses.CachedSelectiveMultipleNegativesRankingLoss
+    kind: Any = built_in.CachedMultipleNegativesRankingLoss if case.loss == BUILT_IN else ours
     loss = kind(model, mini_batch_size=MINI_BATCH, **options)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    features: list[dict[str, Tensor]] = []
-    for _ in range(2 + case.negatives):
-        lengths = torch.randint(6, 13, (case.batch_size, 1))
-        mask = (torch.arange(12) < lengths).long()
-        features.append({"input_ids": torch.randint(1, 1000, mask.shape) * mask, "attention_mask": mask})
+    features = [common.texts_of(case.batch_size, 12, 6, 1000) for _ in range(2 + case.negatives)]
 
     def step() -> None:
         loss([dict(column) for column in features], cast(Any, None)).backward()
@@ -161,7 +127,7 @@ def cached_step(case: Case, options: dict[str, Any]) -> Callable[[], None]:
     return step
 
 
-def three_products(case: Case) -> Callable[[], None]:
+def three_products(case: Case) -> Callable[[], object]:
     """The three matrix products without which there is no loss and gradient, into memory that is there."""
     torch.manual_seed(0)
     documents = torch.randn(case.batch_size * (1 + case.negatives), DIMENSION)
@@ -178,15 +144,14 @@ def three_products(case: Case) -> Callable[[], None]:
     return step
 
 
-def linear_cross_entropy(case: Case) -> Callable[[], None]:
+def linear_cross_entropy(case: Case) -> Callable[[], object]:
     """A step of torch's own fused form of the plain in-batch loss."""
     torch.manual_seed(0)
     columns = [torch.randn(case.batch_size, DIMENSION, requires_grad=True) for _ in range(2)]
     labels = torch.arange(case.batch_size)
 
     def step() -> None:
-        for column in columns:
-            column.grad = None
+        clear(columns)
         queries, documents = (normalize(column, dim=1) for column in columns)
         cast(Any, torch.nn.functional).linear_cross_entropy(20.0 * queries, documents, labels).backward()
 
@@ -196,28 +161,25 @@ def linear_cross_entropy(case: Case) -> Callable[[], None]:
 def time_in_batch(quick: bool) -> None:
     """Print the times of the in-batch losses, against the built-in loss, the floor and one another."""
     print_heading(f"In-batch, {DIMENSION} dimensions, from embeddings", TIMES)
-    cases = [Case(CONSTANT, size) for size in PAIRS]
-    cases += [Case(CONSTANT, size, negatives=NEGATIVES) for size in WITH_NEGATIVES]
-    cases.append(Case(CONSTANT, SYMMETRIC, symmetric=True))
-    for case in cases:
+    for case in in_batch_cases(CONSTANT):
         if quick and case.scores > 1024**2:
             continue
-        kind = f", {case.negatives} hard negatives" if case.negatives else ", symmetric" if case.symmetric else ""
+        kind = case.kind
         progress(f"timing in-batch{kind}, batch {case.batch_size}")
         steps = {name: in_batch_step(replace(case, loss=name)) for name in (BUILT_IN, CONSTANT, EXPONENTIAL)}
         steps[FLOOR] = three_products(case)
         if hasattr(torch.nn.functional, LINEAR) and not case.negatives and not case.symmetric:
             steps[LINEAR] = linear_cross_entropy(case)
-        times = take_turns(steps, *((1.0, 5, 100) if quick else (20.0, 9, 500)))
+        times = common.take_turns(steps, *((1.0, 5, 100) if quick else (20.0, 9, 500)))
         large = case.scores >= LARGE
-        to_reach = (0.6, None) if case.symmetric else (0.5, 1.25) if large else (1.0, None)
-        for base, at_most in zip((BUILT_IN, FLOOR), to_reach, strict=True):
-            print_times(f"{CONSTANT} / {base}{kind}", case.batch_size, times[base], times[CONSTANT], at_most)
+        of_built_in, of_floor = (0.6, None) if case.symmetric else (0.5, 1.25) if large else (1.0, None)
+        ratios = [(CONSTANT, BUILT_IN, of_built_in), (CONSTANT, FLOOR, of_floor)]
         if LINEAR in steps:
-            print_times(f"{CONSTANT} / {LINEAR}", case.batch_size, times[LINEAR], times[CONSTANT], 1.0)
+            ratios.append((CONSTANT, LINEAR, 1.0))
         # The smallest batches are all overhead, with no score matrix to speak of.
-        at_most = 1.15 if large and not case.symmetric else None
-        print_times(f"{EXPONENTIAL} / {CONSTANT}{kind}", case.batch_size, times[CONSTANT], times[EXPONENTIAL], at_most)
+        ratios.append((EXPONENTIAL, CONSTANT, 1.15 if large and not case.symmetric else None))
+        for ours, base, at_most in ratios:
+            common.print_times(f"{ours} / {base}{kind}", case.batch_size, times[base], times[ours], at_most)
 
 
 def warm_up_products(case: Case) -> None:
@@ -234,21 +196,21 @@ def measure(case: Case) -> float:
     in_batch_step(replace(case, batch_size=8))()
     step = in_batch_step(case)
     warm_up_products(case)
-    return peak_memory(step)
+    return common.peak_memory(step)
 
 
 @functools.cache
 def extra_memory(case: Case, runs: int = 1) -> float:
     """The extra peak memory of one step in megabytes: the median over fresh processes."""
     asked = __file__, "--measure", json.dumps(asdict(case))
-    return statistics.median(float(in_a_process(*asked)) for _ in range(runs))
+    return statistics.median(float(common.in_a_process(*asked)) for _ in range(runs))
 
 
 def print_memory(name: str, batch_size: int, base: float, ours: float, at_most: float | None) -> None:
     """Print two sizes and their ratio."""
     ratio = ours / base if base else math.nan
     print(
-        f"{name:44}  {batch_size:5}  {base:7.1f} MB  {ours:7.1f} MB  {ratio:5.3f}  {verdict(ratio, at_most)}",
+        f"{name:44}  {batch_size:5}  {base:7.1f} MB  {ours:7.1f} MB  {ratio:5.3f}  {common.verdict(ratio, at_most)}",
         flush=True,
     )
 
@@ -256,16 +218,12 @@ def print_memory(name: str, batch_size: int, base: float, ours: float, at_most: 
 def weigh_in_batch(quick: bool) -> None:
     """Print the peak extra memory of the in-batch losses against the built-in loss."""
     print_heading(f"In-batch, {DIMENSION} dimensions, from embeddings: peak extra memory", "ratio  to reach")
-    cases = [Case(name, size) for size in PAIRS for name in (CONSTANT, EXPONENTIAL)]
-    cases += [Case(CONSTANT, size, negatives=NEGATIVES) for size in WITH_NEGATIVES]
-    cases.append(Case(CONSTANT, SYMMETRIC, symmetric=True))
-    for case in cases:
+    for case in in_batch_cases(CONSTANT, EXPONENTIAL):
         if quick and case.batch_size != 1024:
             continue
-        kind = f", {case.negatives} hard negatives" if case.negatives else ", symmetric" if case.symmetric else ""
-        progress(f"weighing in-batch{kind}, batch {case.batch_size}")
+        progress(f"weighing in-batch{case.kind}, batch {case.batch_size}")
         base, ours = extra_memory(replace(case, loss=BUILT_IN)), extra_memory(case)
-        name = f"{case.loss} / {BUILT_IN}{kind}"
+        name = f"{case.loss} / {BUILT_IN}{case.kind}"
         print_memory(name, case.batch_size, base, ours, 0.1 if case.scores >= LARGE else None)
 
 
@@ -277,9 +235,7 @@ def compare_cached(quick: bool) -> None:
     print_heading(title, TIMES)
     progress(f"timing cached, batch {size}")
     steps = {case.loss: in_batch_step(case) for case in (base, *ours)}
-    times = take_turns(steps, *((3.0, 3, 9) if quick else (60.0, 9, 15)))
-    for case in ours:
-        print_times(f"{case.loss} / {BUILT_IN}", size, times[BUILT_IN], times[case.loss], 1.0)
+    common.compare(BUILT_IN, steps, size, (3.0, 3, 9) if quick else (60.0, 9, 15), 1.0)
     print_heading(f"{title}: peak extra memory", "ratio  to reach")
     runs = 1 if quick else 3
     for case in ours:
@@ -291,80 +247,60 @@ def compare_lists(quick: bool) -> None:
     """Print the times of the pairwise and listwise losses."""
     print_heading(f"{CANDIDATES} candidates, {DIMENSION} dimensions, from embeddings", TIMES)
     torch.manual_seed(0)
-    model = cast(Any, Echo())
+    model: Any = Echo()
     margins, scores = torch.rand(LISTS, CANDIDATES - 1) - 0.5, torch.rand(LISTS, CANDIDATES)
-    exponential = links()[EXPONENTIAL]
-    comparisons: list[tuple[str, nn.Module, dict[str, nn.Module], Tensor]] = [
-        (
-            "MarginMSELoss",
-            MarginMSELoss(model),
-            {
-                "pairwise, identity": SelectivePairwiseLoss(model, link=IdentityLink()),
-                "pairwise, exponential": SelectivePairwiseLoss(model, link=exponential),
-                "pairwise, default link": SelectivePairwiseLoss(model),
-            },
-            margins,
-        ),
-        (
-            "DistillKLDivLoss",
-            DistillKLDivLoss(model),
-            {
-                "listwise, constant": SelectiveListwiseLoss(model, link=ConstantLink()),
-                "listwise, exponential": SelectiveListwiseLoss(model, link=exponential),
-                "listwise, default link": SelectiveListwiseLoss(model),
-            },
-            scores,
-        ),
-    ]
-    for name, built_in, ours, labels in comparisons:
-        progress(f"timing {name}")
-        steps = {}
-        for key, loss in {name: built_in, **ours}.items():
-            columns = [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(1 + CANDIDATES)]
-            steps[key] = from_embeddings(loss, columns, labels)
-        times = take_turns(steps, *((1.0, 9, 30) if quick else (10.0, 9, 500)))
-        for key in ours:
-            print_times(f"{key} / {name}", LISTS, times[name], times[key], 1.0)
+    for kind, same, base, ours, labels in (
+        ("pairwise", "identity", built_in.MarginMSELoss, losses.SelectivePairwiseLoss, margins),
+        ("listwise", "constant", built_in.DistillKLDivLoss, losses.SelectiveListwiseLoss, scores),
+    ):
+        progress(f"timing {base.__name__}")
+        links_of = {same: IdentityLink() if same == "identity" else ConstantLink(), EXPONENTIAL: links()[EXPONENTIAL]}
+        made: dict[str, nn.Module] = {base.__name__: base(model)}
+        made |= {f"{kind}, {name}": ours(model, link=link) for name, link in links_of.items()}
+        made[f"{kind}, default link"] = ours(model)
+        steps = {name: from_embeddings(loss, unit_columns(1 + CANDIDATES), labels) for name, loss in made.items()}
+        common.compare(base.__name__, steps, LISTS, (1.0, 9, 30) if quick else (10.0, 9, 500), 1.0)
+
+
+def unit_columns(count: int) -> list[Tensor]:
+    """Embeddings of length 1."""
+    return [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(count)]
 
 
 def compare_order(quick: bool) -> None:
     """Print the times of the order loss, from one column of cosines, so that the loss itself is measured."""
     print_heading("Graded pairs, from their scores", TIMES)
     torch.manual_seed(0)
-    model = cast(Any, Echo())
-    first = {"similarity_fct": lambda scores, _: scores[:, 0]}
-    weights = high_scores(3.0)
-    ours = {
-        "order": SelectiveOrderLoss(model, **first),
-        "order, weights": SelectiveOrderLoss(model, **first, weight_link=weights),
-        "order, weights and link": SelectiveOrderLoss(model, **first, weight_link=weights, link=high_scores(2.0)),
-    }
+    model: Any = Echo()
+    first: Any = {"similarity_fct": lambda scores, _: scores[:, 0]}
+    weights, order = high_scores(3.0), losses.SelectiveOrderLoss
     for size in GRADED[:2] if quick else GRADED:
         progress(f"timing CoSENTLoss, batch {size}")
         columns, labels = [2 * torch.rand(size, 1) - 1] * 2, torch.rand(size)
-        losses = {"CoSENTLoss": CoSENTLoss(model, **first), **ours}
-        steps = {name: from_embeddings(loss, columns, labels) for name, loss in losses.items()}
-        times = take_turns(steps, *((1.0, 9, 30) if quick else (5.0, 9, 500)))
-        for name in ours:
-            print_times(f"{name} / CoSENTLoss", size, times["CoSENTLoss"], times[name], 1.0)
+        made: dict[str, nn.Module] = {
+            "CoSENTLoss": built_in.CoSENTLoss(model, **first),
+            "order": order(model, **first),
+            "order, weights": order(model, **first, weight_link=weights),
+            "order, weights and link": order(model, **first, weight_link=weights, link=high_scores(2.0)),
+        }
+        steps = {name: from_embeddings(loss, columns, labels) for name, loss in made.items()}
+        common.compare("CoSENTLoss", steps, size, (1.0, 9, 30) if quick else (5.0, 9, 500), 1.0)
 
 
 def compare_own_link(quick: bool) -> None:
     """Print what a link of one's own costs against the default link."""
     print_heading(f"A link of one's own, {DIMENSION} dimensions, from embeddings", TIMES)
     torch.manual_seed(0)
-    model = cast(Any, Echo())
-    in_batch = [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(2)]
-    lists = [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(1 + CANDIDATES)]
-    scores = torch.rand(LISTS, CANDIDATES)
+    model: Any = Echo()
     for name, make, columns, labels in (
-        ("in-batch", SelectiveMultipleNegativesRankingLoss, in_batch, None),
-        ("listwise", SelectiveListwiseLoss, lists, scores),
+        ("in-batch", losses.SelectiveMultipleNegativesRankingLoss, unit_columns(2), None),
+        ("listwise", losses.SelectiveListwiseLoss, unit_columns(1 + CANDIDATES), torch.rand(LISTS, CANDIDATES)),
     ):
         progress(f"timing an own link, {name}")
-        default, own = (from_embeddings(make(model, link=link), columns, labels) for link in (None, OwnLink()))
-        times = take_turns({"default": default, "own": own}, *((1.0, 9, 30) if quick else (10.0, 9, 500)))
-        print_times(f"{name}: own link / default link", LISTS, times["default"], times["own"], None)
+        kinds = {"default": None, "own": OwnLink()}
+        steps = {kind: from_embeddings(make(model, link=link), columns, labels) for kind, link in kinds.items()}
+        title = f"{name}: own link / default link"
+        common.compare("default", steps, LISTS, (1.0, 9, 30) if quick else (10.0, 9, 500), None, title)
 
 
 def available_megabytes() -> float:
@@ -389,7 +325,7 @@ def growth_table(quick: bool) -> str:
             progress(f"the built-in loss would not fit into memory at batch {size}")
             names.remove(BUILT_IN)
         progress(f"growth, batch {size}")
-        times = take_turns(
+        times = common.take_turns(
             {name: in_batch_step(Case(name, size)) for name in names}, *((1, 3, 99) if quick else (8, 5, 500))
         )
         for name in names:
@@ -433,22 +369,30 @@ that of the batch size, fitted by least squares to the logarithms from batch {FI
 
 {table}
 
-{machine()}.
+{common.machine()}.
 """
         )
         progress(f"wrote {TABLE.relative_to(Path(__file__).parent.parent)}")
 
 
+PARTS: dict[str, Callable[..., None]] = {
+    "in-batch": time_in_batch,
+    "memory": weigh_in_batch,
+    "cached": compare_cached,
+    "lists": compare_lists,
+    "order": compare_order,
+    "own-link": compare_own_link,
+    "growth": report_growth,
+}
+
+
 def main() -> None:
     """Print the tables asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds, to try the command")
+    parser = common.parser_of(__doc__, quick="few sizes and rounds, to try the command")
     parser.add_argument("--only", default=",".join(PARTS), help=f"which tables, of {','.join(PARTS)}")
     parser.add_argument("--write", action="store_true", help="write the table of growth to docs/loss_cost.md")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(THREADS)
+    arguments = common.options(parser)
     if arguments.measure:
         print(measure(Case(**json.loads(arguments.measure))))
         return
@@ -459,22 +403,13 @@ def main() -> None:
         parser.error("--write writes the table of growth: leave --only away, or add growth to it")
     if arguments.write and arguments.quick:
         parser.error("--write needs all sizes: leave --quick away")
-    print(machine())
+    print(common.machine())
     started = time.perf_counter()
-    for part in PARTS:
-        if part not in only:
-            continue
+    for part in (part for part in PARTS if part in only):
         if part == "growth":
             report_growth(arguments.quick, arguments.write)
         else:
-            {
-                "in-batch": time_in_batch,
-                "memory": weigh_in_batch,
-                "cached": compare_cached,
-                "lists": compare_lists,
-                "order": compare_order,
-                "own-link": compare_own_link,
-            }[part](arguments.quick)
+            PARTS[part](arguments.quick)
     progress(f"took {time.perf_counter() - started:.0f} s")
 
 

@@ -9,18 +9,15 @@ median over the turns, and "ratio of fastest" comes closest to a machine that do
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
+import common
 import torch
-from common import THREADS, TIMES, machine, print_heading, print_times, progress, take_turns
 from sentence_transformers.multi_vector_encoder import losses as built_in_multi_vector
 from sentence_transformers.sparse_encoder import losses as built_in_sparse
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from selective_st.links import ConstantLink, IdentityLink
 from selective_st.multi_vector_encoder import losses as multi_vector
@@ -28,7 +25,6 @@ from selective_st.sparse_encoder import losses as sparse
 
 ROWS, NEGATIVES = 32, 3
 QUERY_TOKENS, DOCUMENT_TOKENS = 16, 48
-SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}
 VOCABULARY = 2000
 TO_REACH = 1.02
 
@@ -40,7 +36,7 @@ class TokenModel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bert = BertModel(BertConfig(vocab_size=VOCABULARY, **SIZES), add_pooling_layer=False)
+        self.bert = common.bert(vocab_size=VOCABULARY)
 
     def forward(self, features: Features, task: str | None = None) -> Features:
         """Add the token embeddings to the features."""
@@ -53,25 +49,13 @@ class SpladeModel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bert = BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, **SIZES))
+        self.bert = common.bert("BertForMaskedLM", vocab_size=VOCABULARY)
 
     def forward(self, features: Features) -> Features:
         """Add the sparse embedding to the features."""
         mask = features["attention_mask"]
         logits = self.bert(features["input_ids"], attention_mask=mask).logits
         return features | {"sentence_embedding": (logits.relu().log1p() * mask.unsqueeze(-1)).amax(1)}
-
-
-def texts(columns: int) -> list[Features]:
-    """Columns of random texts: queries, then longer documents."""
-    features = []
-    for column in range(columns):
-        longest = DOCUMENT_TOKENS if column else QUERY_TOKENS
-        lengths = torch.randint(longest // 2, longest + 1, (ROWS,))
-        mask = (torch.arange(longest) < lengths.unsqueeze(1)).long()
-        tokens = torch.randint(VOCABULARY, (ROWS, longest)) * mask
-        features.append({"input_ids": tokens, "attention_mask": mask})
-    return features
 
 
 def step_of(loss: nn.Module, features: list[Features], labels: Tensor | None) -> Callable[[], None]:
@@ -85,102 +69,68 @@ def step_of(loss: nn.Module, features: list[Features], labels: Tensor | None) ->
     return step
 
 
-def in_splade(model: Any, loss: nn.Module, **more: Any) -> nn.Module:
-    """The loss with the regularizers of SPLADE."""
-    wrapper = built_in_sparse.CachedSpladeLoss if more else built_in_sparse.SpladeLoss
-    return wrapper(model, loss, 3e-5, 5e-5, **more)
+def in_splade(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """The same loss with the regularizers of SPLADE."""
+
+    def made(model: Any, mini_batch_size: int | None = None, **more: Any) -> nn.Module:
+        cached: Any = {"mini_batch_size": mini_batch_size} if mini_batch_size else {}
+        wrapper = built_in_sparse.CachedSpladeLoss if cached else built_in_sparse.SpladeLoss
+        return wrapper(model, make(model, **more), 3e-5, 5e-5, **cached)
+
+    return made
 
 
 def compare(quick: bool) -> None:
     """Print the times of all losses against their built-in counterparts."""
     columns = 2 + NEGATIVES
     margins, scores = 4 * torch.rand(ROWS, NEGATIVES), 16 * torch.rand(ROWS, 1 + NEGATIVES)
-    tokens, splade = cast(Any, TokenModel()), cast(Any, SpladeModel())
-    theirs, cached = built_in_multi_vector, {"mini_batch_size": 16}
-    constant, identity = {"link": ConstantLink()}, {"link": IdentityLink()}
-
-    def sparse_pair(built_in: Any, ours: Any, link: dict[str, Any], **more: Any) -> tuple[nn.Module, dict[str, Any]]:
-        wrapped = {
-            key: in_splade(splade, ours(splade, **of), **more) for key, of in {"same": link, "default": {}}.items()
-        }
-        return in_splade(splade, built_in(splade), **more), wrapped
-
-    def pair(built_in: Any, ours: Any, link: dict[str, Any], **more: Any) -> tuple[nn.Module, dict[str, Any]]:
-        made = {key: ours(tokens, **of, **more) for key, of in {"same": link, "default": {}}.items()}
-        return built_in(tokens, **more), made
-
-    comparisons: dict[str, tuple[tuple[nn.Module, dict[str, Any]], Tensor | None]] = {
-        "MultiVectorMarginMSELoss": (
-            pair(theirs.MultiVectorMarginMSELoss, multi_vector.SelectivePairwiseLoss, identity),
-            margins,
+    tokens, splade = TokenModel(), SpladeModel()
+    # The link with which the losses are the same, the labels, and more options of both.
+    of_margins, of_scores = (IdentityLink(), margins, {}), (ConstantLink(), scores, {})
+    in_batch, cached = (ConstantLink(), None, {}), (ConstantLink(), None, {"mini_batch_size": 16})
+    dense, other = built_in_multi_vector, built_in_sparse
+    ranking = multi_vector.SelectiveMultipleNegativesRankingLoss
+    cached_ranking = multi_vector.CachedSelectiveMultipleNegativesRankingLoss
+    of_sparse = (other.SparseMultipleNegativesRankingLoss, sparse.SelectiveMultipleNegativesRankingLoss)
+    margin = (other.SparseMarginMSELoss, sparse.SelectivePairwiseLoss)
+    kl = (other.SparseDistillKLDivLoss, sparse.SelectiveListwiseLoss)
+    # Of the models for late interaction, by their own names.
+    of_tokens: list[tuple[Any, Any, Any]] = [
+        (dense.MultiVectorMarginMSELoss, multi_vector.SelectivePairwiseLoss, of_margins),
+        (dense.MultiVectorDistillKLDivLoss, multi_vector.SelectiveListwiseLoss, of_scores),
+        (dense.MultiVectorMultipleNegativesRankingLoss, ranking, in_batch),
+        (dense.CachedMultiVectorMultipleNegativesRankingLoss, cached_ranking, cached),
+    ]
+    comparisons: list[tuple[str, nn.Module, Any, Any, Any]] = [
+        *((theirs.__name__, tokens, theirs, ours, more) for theirs, ours, more in of_tokens),
+        *(
+            (name, splade, in_splade(theirs), in_splade(ours), more)
+            for name, (theirs, ours), more in (
+                ("SpladeLoss(SparseMarginMSELoss)", margin, of_margins),
+                ("SpladeLoss(SparseDistillKLDivLoss)", kl, of_scores),
+                ("SpladeLoss(SparseMultipleNegativesRanking)", of_sparse, in_batch),
+                ("CachedSpladeLoss(SparseMultipleNegatives)", of_sparse, cached),
+            )
         ),
-        "MultiVectorDistillKLDivLoss": (
-            pair(theirs.MultiVectorDistillKLDivLoss, multi_vector.SelectiveListwiseLoss, constant),
-            scores,
-        ),
-        "MultiVectorMultipleNegativesRankingLoss": (
-            pair(
-                theirs.MultiVectorMultipleNegativesRankingLoss,
-                multi_vector.SelectiveMultipleNegativesRankingLoss,
-                constant,
-            ),
-            None,
-        ),
-        "CachedMultiVectorMultipleNegativesRankingLoss": (
-            pair(
-                theirs.CachedMultiVectorMultipleNegativesRankingLoss,
-                multi_vector.CachedSelectiveMultipleNegativesRankingLoss,
-                constant,
-                **cached,
-            ),
-            None,
-        ),
-        "SpladeLoss(SparseMarginMSELoss)": (
-            sparse_pair(built_in_sparse.SparseMarginMSELoss, sparse.SelectivePairwiseLoss, identity),
-            margins,
-        ),
-        "SpladeLoss(SparseDistillKLDivLoss)": (
-            sparse_pair(built_in_sparse.SparseDistillKLDivLoss, sparse.SelectiveListwiseLoss, constant),
-            scores,
-        ),
-        "SpladeLoss(SparseMultipleNegativesRanking)": (
-            sparse_pair(
-                built_in_sparse.SparseMultipleNegativesRankingLoss,
-                sparse.SelectiveMultipleNegativesRankingLoss,
-                constant,
-            ),
-            None,
-        ),
-        "CachedSpladeLoss(SparseMultipleNegatives)": (
-            sparse_pair(
-                built_in_sparse.SparseMultipleNegativesRankingLoss,
-                sparse.SelectiveMultipleNegativesRankingLoss,
-                constant,
-                **cached,
-            ),
-            None,
-        ),
-    }
-    print_heading(f"A BERT of 2 layers, {columns} columns of texts; the same link as built in, and the default", TIMES)
-    features = texts(columns)
-    for name, ((built_in, ours), labels) in comparisons.items():
-        progress(f"timing {name}")
-        steps = {key: step_of(loss, features, labels) for key, loss in {name: built_in, **ours}.items()}
-        times = take_turns(steps, *((2.0, 3, 30) if quick else (20.0, 9, 400)))
-        for key in ours:
-            print_times(f"{key} / {name}"[:44], ROWS, times[name], times[key], TO_REACH)
+    ]
+    title = f"A BERT of 2 layers, {columns} columns of texts; the same link as built in, and the default"
+    common.print_heading(title, common.TIMES)
+    lengths = [DOCUMENT_TOKENS if column else QUERY_TOKENS for column in range(columns)]
+    features = [common.texts_of(ROWS, longest, longest // 2, VOCABULARY) for longest in lengths]
+    for name, model, theirs, ours, (link, labels, more) in comparisons:
+        common.progress(f"timing {name}")
+        losses = {name: theirs(model, **more), "same": ours(model, link=link, **more), "default": ours(model, **more)}
+        steps = {key: step_of(loss, features, labels) for key, loss in losses.items()}
+        common.compare(name, steps, ROWS, (2.0, 3, 30) if quick else (20.0, 9, 400), TO_REACH)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, to try the command")
-    parser.add_argument("--threads", type=int, default=THREADS, help="1 where other programs are at work")
-    arguments = parser.parse_args()
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(arguments.threads)
+    arguments = common.options(
+        common.parser_of(__doc__, quick="few rounds, to try the command", threads="1 where other programs are at work")
+    )
     torch.manual_seed(0)
-    print(f"{arguments.threads} of {machine()}")
+    print(f"{arguments.threads} of {common.machine()}")
     compare(arguments.quick)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from common import Echo
 from sentence_transformers.sentence_transformer import losses as built_in
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
@@ -32,16 +33,6 @@ LAUNCH_NOTHING = {
     *("alias", "as_strided", "detach", "empty", "empty_like", "expand", "new_empty", "permute", "select", "slice"),
     *("split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view", "_unsafe_view"),
 }
-
-
-class Given(nn.Module):
-    """A model whose features are the embeddings."""
-
-    similarity_fn_name = "cosine"
-
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The features as they are."""
-        return features
 
 
 class Operators(TorchDispatchMode):
@@ -73,16 +64,7 @@ def as_on_a_gpu() -> Iterator[None]:
 
 
 def operators(loss: nn.Module, columns: int, labels: Tensor | None) -> Counter[str]:
-    """The operators of one batch, forward and backward.
-
-    Args:
-        loss: The loss.
-        columns: How many columns of embeddings it is given.
-        labels: Its labels.
-
-    Returns:
-        How often each was called, by name and place.
-    """
+    """How often each operator of one batch is called, forward and backward, by name and place."""
     given = [nn.functional.normalize(torch.randn(ROWS, DIMENSION)).requires_grad_() for _ in range(columns)]
     features = [{"sentence_embedding": column} for column in given]
     loss(features, labels)  # the first batch is looked at more closely
@@ -93,7 +75,7 @@ def operators(loss: nn.Module, columns: int, labels: Tensor | None) -> Counter[s
 
 def cases() -> dict[str, tuple[nn.Module, int, Tensor | None]]:
     """The losses, each with the number of columns and labels."""
-    model: Any = Given()
+    model: Any = Echo()
     scores, lists = torch.rand(ROWS), torch.rand(ROWS, DOCUMENTS)
     of_pairs = losses.SelectivePairwiseLoss
     return {

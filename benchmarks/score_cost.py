@@ -26,14 +26,7 @@ from selective_st.scoring import score_file
 
 
 def pairs_of_texts(rows: int) -> list[tuple[str, str]]:
-    """Pairs of different texts of 5 to 40 words.
-
-    Args:
-        rows: How many.
-
-    Returns:
-        The pairs.
-    """
+    """Pairs of different texts of 5 to 40 words."""
     words = sorted({word for pair in graded_pairs(300) for text in pair[:2] for word in text.split()})
     chosen = random.Random(0)
     texts = [" ".join(chosen.choices(words, k=chosen.randint(5, 40))) for _ in range(2 * rows)]

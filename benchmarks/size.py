@@ -19,14 +19,7 @@ _NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 
 
 def code_lines(source: str) -> int:
-    """How many lines hold code.
-
-    Args:
-        source: Of a module.
-
-    Returns:
-        The number, without docstrings (those below attributes included), comments and blanks.
-    """
+    """How many lines hold something other than docstrings (those below attributes included), comments and blanks."""
     said: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -39,15 +32,7 @@ def code_lines(source: str) -> int:
 
 
 def imports(tree: ast.Module, modules: set[str]) -> Iterator[tuple[str, bool]]:
-    """What a module imports of the package.
-
-    Args:
-        tree: The module.
-        modules: All of the package.
-
-    Yields:
-        A module, and whether it is imported within a function.
-    """
+    """What a module imports of the package, and whether within a function."""
     late = {id(node) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
     typing = {id(node) for test in ast.walk(tree) if _is_type_checking(test) for node in ast.walk(test)}
     for node in ast.walk(tree):

@@ -111,11 +111,7 @@ def _show_math(translator: Any, node: nodes.math | nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register what Sphinx does not have.
-
-    Args:
-        app: Sphinx.
-    """
+    """Register what Sphinx does not have."""
     app.config.html_extra_path = [str(Path(app.srcdir) / "extra")]
     app.connect("autodoc-process-docstring", _mark_formulas, priority=100)
     app.add_html_math_renderer("mathml", inline_renderers=(_show_math, None), block_renderers=(_show_math, None))

@@ -88,14 +88,7 @@ def readme_result() -> str:
 
 
 def readme(text: str) -> str:
-    """The README with its tables as they are now.
-
-    Args:
-        text: The README.
-
-    Returns:
-        The same with the tables between the marks replaced.
-    """
+    """The README with its tables as they are now."""
     return _with_table(_with_table(text, "losses", readme_losses()), "result", readme_result())
 
 

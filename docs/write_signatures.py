@@ -57,15 +57,7 @@ def builtin(package: str, name: str) -> Any:
 
 
 def differing(loss: Any, counterpart: Any) -> Iterator[str]:
-    """The arguments of a built-in loss that a loss of ours does not have, or not at that place, or not by default.
-
-    Args:
-        loss: A loss of ours.
-        counterpart: The built-in loss.
-
-    Yields:
-        Their names.
-    """
+    """The arguments of a built-in loss that a loss of ours does not have, or not at that place, or not by default."""
     own = inspect.signature(loss).parameters
     positional = [name for name, parameter in own.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     for place, (name, parameter) in enumerate(inspect.signature(counterpart).parameters.items()):
@@ -95,14 +87,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """The page with the list as it is now.
-
-    Args:
-        text: The page.
-
-    Returns:
-        The same with the list between the marks replaced.
-    """
+    """The page with the list as it is now."""
     block = f"{_BEGIN}\n{table()}\n{_END}"
     return re.sub(f"{_BEGIN}.*?{_END}", lambda _: block, text, flags=re.DOTALL)
 

@@ -35,10 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "First steps": ("docs/first_steps.md", "docs/which_loss.md", "docs/recipes.md", "docs/thresholds.md"),
     "Losses and links": ("docs/losses.md", "docs/links.md", "docs/formats.md", "docs/language_models.md"),
     "Training and judging": ("docs/evaluation.md", "docs/distributed.md", "docs/gpu.md", "examples/README.md"),
-    "Evidence": (
-        *("docs/encoder.md", "docs/order.md", "docs/study.md"),
-        *("docs/frontier.md", "docs/loss_cost.md"),
-    ),
+    "Evidence": ("docs/encoder.md", "docs/order.md", "docs/study.md", "docs/frontier.md", "docs/loss_cost.md"),
     "Look up": ("docs/troubleshooting.md", "docs/glossary.md", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
 START = "README.md"
@@ -97,14 +94,7 @@ def sources() -> dict[str, tuple[str, ...]]:
 
 
 def site_name(source: str) -> str:
-    """The page of a file: `docs/losses.md` is `losses`.
-
-    Args:
-        source: The file's path in the repository.
-
-    Returns:
-        The page's name.
-    """
+    """The page of a file of the repository: `docs/losses.md` is `losses`."""
     special = {START: "index", "CHANGELOG.md": "changes"}
     name = special.get(source) or posixpath.splitext(source.removeprefix("docs/"))[0].lower()
     return name.replace("readme", "index")
@@ -176,17 +166,7 @@ class Links:
         }
 
     def turned(self, page: Page) -> str:
-        """The text of a page, with its links as they are in the site.
-
-        Args:
-            page: The page.
-
-        Returns:
-            The text.
-
-        Raises:
-            ValueError: If a link leads nowhere.
-        """
+        """The text of a page, with its links as they are in the site; a ValueError where one leads nowhere."""
         made, end = "", 0
         for code in _CODE.finditer(page.text):
             made += self._turned(page.text[end : code.start()], page) + code[0]
@@ -230,11 +210,7 @@ def table_of_contents(names: Sequence[str], page: str = "index", caption: str = 
 
 
 def public_names() -> dict[str, dict[str, Any]]:
-    """The public names of the package by module, each once: where its path is shortest.
-
-    Returns:
-        What the `__all__` of each module holds, modules left out, and `ALSO_PUBLIC`.
-    """
+    """The public names of the package by module, each once, where its path is shortest: `__all__` and `ALSO_PUBLIC`."""
     found: dict[tuple[str, int], tuple[str, str, Any]] = {}
     for module in _modules():
         for name in getattr(module, "__all__", ALSO_PUBLIC.get(module.__name__, ())):
@@ -335,11 +311,7 @@ def _contents(known: Sequence[Page]) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the site's sources.
-
-    Args:
-        folder: Where; what an earlier run wrote there is replaced.
-    """
+    """Write the site's sources in place of those of an earlier run."""
     made, pictures = site()
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in made.items():

@@ -72,17 +72,7 @@ def encoder_folder() -> str:
 
 
 def run_example(name: str, options: str, data: Path, folder: Path) -> str:
-    """Run an example within a folder.
-
-    Args:
-        name: Its name.
-        options: Its options, with FOLDER for the data.
-        data: The folder of the data.
-        folder: Where it writes `output/NAME`.
-
-    Returns:
-        What it printed.
-    """
+    """Run an example with its options (FOLDER stands for the data) within a folder, and give what it printed."""
     words = [word.replace("FOLDER", str(data)) for word in options.split()]
     if "--model" in words:
         words[words.index(ENCODER)] = encoder_folder()
@@ -106,15 +96,7 @@ def run_example(name: str, options: str, data: Path, folder: Path) -> str:
 
 
 def check_card(card: str, data: Path) -> None:
-    """Refuse a card that holds a text of the data, or a path of this machine.
-
-    Args:
-        card: The card.
-        data: The folder of the data.
-
-    Raises:
-        SystemExit: If it does.
-    """
+    """Refuse a card that holds a text of the data, or a path of this machine."""
     paths = _PATH.findall(re.sub(r"https?://\S+", "", re.sub(r"<[^<>]*>", "", card)))
     if paths:
         raise SystemExit(f"The card holds a path: {paths[0]}")

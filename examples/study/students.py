@@ -67,14 +67,7 @@ class Student:
         self.lengths = torch.tensor([len(ids) for ids in self.tokens])
 
     def make(self, seed: int) -> SentenceTransformer:
-        """A fresh model.
-
-        Args:
-            seed: Of the initial weights, where these are random, and of dropout.
-
-        Returns:
-            The model.
-        """
+        """A fresh model; the seed is that of its initial weights, where these are random, and of dropout."""
         torch.manual_seed(seed)
         if self.kind == "encoder":
             model = copy.deepcopy(self.encoder)
@@ -90,15 +83,7 @@ class Student:
         return SentenceTransformer(modules=[module], device="cpu")
 
     def embed(self, model: SentenceTransformer, index: Tensor) -> Tensor:
-        """The embeddings of some texts.
-
-        Args:
-            model: A model that `make` made.
-            index: Their numbers.
-
-        Returns:
-            One row for each.
-        """
+        """The embeddings of some texts, by their numbers."""
         if self.kind == "encoder":
             # In parts of similar length: padded to the longest text of a batch, most of it would be padding.
             order = self.lengths[index].argsort()
@@ -119,15 +104,7 @@ class Student:
 
     @torch.no_grad()
     def embed_all(self, model: SentenceTransformer, index: Tensor | None = None) -> Tensor:
-        """The unit embeddings of many texts, in batches of similar length.
-
-        Args:
-            model: A model that `make` made.
-            index: Their numbers. Default: all.
-
-        Returns:
-            One row for each.
-        """
+        """The unit embeddings of many texts (default: all), in batches of similar length."""
         model.eval()
         index = torch.arange(len(self.tokens)) if index is None else index
         order = self.lengths[index].argsort()

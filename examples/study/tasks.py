@@ -10,25 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import contenders as losses
 import numpy as np
 import torch
-from contenders import (
-    Contender,
-    answers,
-    distillation,
-    graded,
-    graded_of_encoder,
-    in_batch,
-    in_batch_one_way,
-    in_batch_with_hard_negatives,
-    of_teacher_embeddings,
-    of_teacher_embeddings_by_layers,
-    rerankers,
-    rerankers_by_order,
-)
+from contenders import Contender
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
 from students import Student, load_encoder
@@ -39,6 +28,8 @@ from selective_st.data import GradedPairs, read_pairs
 from selective_st.distillation.teacher import layered_student
 from selective_st.evaluation import ranking_metrics, region_metrics
 
+SPLITS = ("train", "dev", "test")
+Split = tuple[Tensor, Tensor, Tensor]  # the numbers of both texts, and the scores
 TOP = 10
 _WARMUP = 0.1
 _STATIC_RATES = (0.01, 0.03, 0.1)
@@ -58,10 +49,12 @@ class Task:
         tuned_for: The metrics whose mean is tuned for on the dev split. Default: the main one.
         tuning_seeds: How many seeds each setting and rate is tried with.
         seeds: How many seeds are reported.
+        rows: How many rows there are to train on.
         epochs: Passes over the data.
         batch_size: Rows in a step.
         beyond: How often the next learning rate is tried where the best lies at an end of the grid.
         resamples: What of the test split is drawn anew, in words; empty where nothing is.
+        draws_alike: Whether the batches are the same whatever the making of model and loss has drawn.
     """
 
     name: str
@@ -76,7 +69,13 @@ class Task:
     batch_size: int = 64
     beyond: int = 2
     resamples: str = ""
+    draws_alike: bool = True
+    rows: int
     student: Student
+
+    def rates_of(self, family: str) -> tuple[float, ...]:
+        """The learning rates that a loss is tried with: the same for every loss."""
+        return self.rates
 
     def batches(self, rows: int) -> Iterator[Tensor]:
         """The rows of each step, in an order that the seed of torch decides."""
@@ -85,16 +84,6 @@ class Task:
 
     def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The numbers of the texts of each column, and the labels, of some rows."""
-        raise NotImplementedError
-
-    def loss(self, loss: Any, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
-        """The loss of a batch from its embeddings."""
-        found: Tensor = loss.compute_loss_from_embeddings(embeddings, labels)
-        return found
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are to train on."""
         raise NotImplementedError
 
     def goodness(self, metrics: dict[str, float]) -> float:
@@ -111,21 +100,13 @@ class Task:
         )
 
     def train(self, contender: Contender, rate: float, seed: int) -> Any:
-        """A model trained with one loss: Adam, a learning rate that rises for a tenth of the steps and then falls.
-
-        Args:
-            contender: The loss.
-            rate: The highest learning rate.
-            seed: Of the initial weights, the batches, the lists and dropout.
-
-        Returns:
-            The model.
-        """
+        """A model trained with one loss: Adam, the highest learning rate, and the seed of all that is drawn."""
         model = self.student.make(seed)
         loss = contender.make(model)
         weights = dict.fromkeys((*model.parameters(), *loss.parameters()))  # of a projection too
         optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0, fused=True)
-        torch.manual_seed(seed)
+        if self.draws_alike:
+            torch.manual_seed(seed)
         batches = list(self.batches(self.rows))
         schedule = self.schedule(optimizer, len(batches))
         for rows in batches:
@@ -134,7 +115,8 @@ class Task:
             used, places = torch.stack(columns, 1).unique(return_inverse=True)
             embeddings = self.student.embed(model, used)
             optimizer.zero_grad()
-            self.loss(loss, [embedding(column, embeddings) for column in places.unbind(1)], labels).backward()
+            given = [embedding(column, embeddings) for column in places.unbind(1)]
+            loss.compute_loss_from_embeddings(given, labels).backward()
             if self.student.kind == "encoder":
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -154,34 +136,25 @@ class Task:
         return self.measure(self.train(contender, rate, seed))
 
     def untrained(self) -> dict[str, dict[str, float]]:
-        """The metrics of the first seed's model before training, and of others to know these by; by what they are."""
+        """Metrics to know others by: of the first seed's model before training, and such."""
         return {"untrained": self.measure(self.student.make(0))}
 
 
-def _numbered(*splits: GradedPairs) -> tuple[list[str], list[tuple[Tensor, Tensor, Tensor]]]:
+def _numbered(*splits: GradedPairs) -> tuple[list[str], list[Split]]:
     """All different texts, and for each split the numbers of both texts and the scores."""
     number: dict[str, int] = {}
     found = []
     for split in splits:
-        sides = [
+        first, second = (
             torch.tensor([number.setdefault(text, len(number)) for text in side])
             for side in (split.sentences1, split.sentences2)
-        ]
-        found.append((sides[0], sides[1], torch.tensor(split.scores, dtype=torch.float32)))
+        )
+        found.append((first, second, torch.tensor(split.scores, dtype=torch.float32)))
     return list(number), found
 
 
 def _sts(data: Path) -> list[GradedPairs]:
-    folder = data / "stsb"
-    return [read_pairs(str(folder / f"{split}.csv"), score_range=(0, 5)) for split in ("train", "dev", "test")]
-
-
-def _trecqa(data: Path) -> list[GradedPairs]:
-    folder = data / "trecqa"
-    return [
-        read_pairs(str(folder / f"{split}.csv"), columns=["qtext", "atext", "label"])
-        for split in ("train", "dev", "test")
-    ]
+    return [read_pairs(str(data / f"stsb/{split}.csv"), score_range=(0, 5)) for split in SPLITS]
 
 
 class Graded(Task):
@@ -192,7 +165,7 @@ class Graded(Task):
     tuned_for = ("ap_ge_0.95", "spearman")
 
     def __init__(self, data: Path, kind: str) -> None:
-        self.name, self.contenders = f"graded-{kind}", graded()
+        self.name, self.contenders = f"graded-{kind}", losses.graded()
         splits = _sts(data)
         texts, self.splits = _numbered(*splits)
         self.gold = np.array(splits[2].scores) >= _HIGH - 1e-6
@@ -200,28 +173,21 @@ class Graded(Task):
         of_train = [*splits[0].sentences1, *splits[0].sentences2]
         encoder = None if kind == "scratch" else load_encoder()
         self.student = Student(kind, texts, 256, of_train, encoder)
-        what = {
-            "scratch": "static embeddings from nothing",
-            "table": "static embeddings from the token table of all-MiniLM-L6-v2",
-            "encoder": "all-MiniLM-L6-v2 itself",
-        }[kind]
-        self.title = f"Graded pairs, STS Benchmark: {what}"
+        table = "static embeddings from the token table of all-MiniLM-L6-v2"
+        what = {"scratch": "static embeddings from nothing", "table": table, "encoder": "all-MiniLM-L6-v2 itself"}
+        self.title = f"Graded pairs, STS Benchmark: {what[kind]}"
         if kind == "table":
             self.rates = (0.001, 0.003, 0.01)
         if kind == "encoder":
             # A run with all 5,749 pairs takes five minutes of a processor: fewer pairs, and one learning rate, which
             # was the best of 3e-5, 1e-4 and 3e-4 for squared error.
             self.rates, self.beyond, self.seeds, self.epochs, self.batch_size = (1e-4,), 0, 3, 1, 32
-            self.contenders, self.tuning_seeds = graded_of_encoder(), 1
+            self.contenders, self.tuning_seeds = losses.graded_of_encoder(), 1
             self.resamples = ""
             self.title += f", fine-tuned on {_PAIRS_OF_ENCODER} pairs"
             order = torch.randperm(len(self.splits[0][2]), generator=torch.Generator().manual_seed(0))
             self.splits[0] = tuple(part[order[:_PAIRS_OF_ENCODER]] for part in self.splits[0])  # type: ignore[assignment]
-
-    @property
-    def rows(self) -> int:
-        """How many pairs there are to train on."""
-        return len(self.splits[0][2])
+        self.rows = len(self.splits[0][2])
 
     def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """Both texts, and the scores."""
@@ -245,9 +211,12 @@ class Graded(Task):
         """Region metrics."""
         found = {}
         for name, split, cosines in zip(("dev", "test"), self.splits[1:], self.scores(model), strict=True):
-            metrics = region_metrics(split[2].tolist(), cosines.tolist())
-            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
+            found |= _named(name, region_metrics(split[2].tolist(), cosines.tolist()))
         return found
+
+
+def _named(split: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{split}_{metric}": value for metric, value in metrics.items()}
 
 
 def _recall(units: Tensor, queries: Tensor, documents: Tensor, right: list[set[int]]) -> float:
@@ -260,11 +229,15 @@ def _recall(units: Tensor, queries: Tensor, documents: Tensor, right: list[set[i
     ) / len(right)
 
 
+def digest_of(texts: Sequence[str]) -> str:
+    """By which texts are known."""
+    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+
+
 @lru_cache(maxsize=1)
 def _embeddings_of_encoder(texts: tuple[str, ...]) -> Tensor:
     """Those of all-MiniLM-L6-v2, which are kept among the machine's temporary files: they take minutes."""
-    digest = hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
-    kept = Path(tempfile.gettempdir()) / f"selective-st-embeddings-{digest}.pt"
+    kept = Path(tempfile.gettempdir()) / f"selective-st-embeddings-{digest_of(texts)}.pt"
     if not kept.exists():
         found: Tensor = load_encoder().encode(list(texts), convert_to_tensor=True, normalize_embeddings=True)
         torch.save(found, unfinished := kept.with_suffix(f".{os.getpid()}"))
@@ -282,50 +255,55 @@ class Distillation(Task):
     near, of_nearest, candidates = 4, 32, 16
 
     def __init__(self, data: Path, dimension: int) -> None:
-        self.name, self.contenders = f"distillation-{dimension}", distillation()
+        self.name, self.contenders = f"distillation-{dimension}", losses.distillation()
         if dimension > 64:
             self.tuning_seeds = 1
         self.title = f"Distillation lists: all-MiniLM-L6-v2 into static embeddings of {dimension} dimensions"
-        texts, _ = _numbered(*_sts(data))
+        self.share_out(_numbered(*_sts(data))[0], dimension)
+
+    def share_out(self, texts: list[str], dimension: int) -> None:
+        """Draw the sentences that are held out, and have the teacher read all."""
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
         texts = [texts[i] for i in order]
         self.teacher = _embeddings_of_encoder(tuple(texts))
-        everyone = torch.arange(len(texts))
-        self.parts = {
-            "dev": everyone[: self.held_out],
-            "test": everyone[self.held_out : 2 * self.held_out],
-            "train": everyone[2 * self.held_out :],
-        }
+        sizes = [self.held_out, self.held_out, len(texts) - 2 * self.held_out]
+        self.parts = dict(zip(("dev", "test", "train"), torch.arange(len(texts)).split(sizes), strict=True))
+        self.rows = len(self.parts["train"])
         self.student = Student("scratch", texts, dimension, texts[2 * self.held_out :])
         self.nearest = {name: _nearest(self.teacher, part, self.of_nearest) for name, part in self.parts.items()}
 
-    @property
-    def rows(self) -> int:
-        """How many anchors there are to train on."""
-        return len(self.parts["train"])
-
     def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """Anchors with some of the teacher's nearest sentences and random others, and the teacher's cosines."""
-        part = self.parts["train"]
+        anchors, lists = self.lists("train", rows)
+        return [anchors, *lists.unbind(1)], cosines(self.teacher, anchors, lists)
+
+    def lists(self, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Anchors of a part, and lists for them."""
+        part = self.parts[name]
         chosen = torch.rand(len(rows), self.of_nearest).argsort(1)[:, : self.near]
         others = torch.randint(len(part) - 1, (len(rows), self.candidates - self.near))
         others += others >= rows.unsqueeze(1)  # never the anchor itself
-        lists = torch.cat([self.nearest["train"][rows].gather(1, chosen), part[others]], 1)
-        anchors = part[rows]
-        labels = (self.teacher[anchors].unsqueeze(1) * self.teacher[lists]).sum(-1).clamp(-1, 1)
-        return [anchors, *lists.unbind(1)], labels
+        return part[rows], torch.cat([self.nearest[name][rows].gather(1, chosen), part[others]], 1)
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Recall of the teacher's nearest sentences, and the error of their scores."""
-        units = self.student.embed_all(model)
-        found = {}
+        units, found = self.student.embed_all(model), {}
         for name in ("dev", "test"):
-            part, top = self.parts[name], self.nearest[name][:, :TOP]
-            found[f"{name}_recall@10"] = _recall(units, part, part, [set(row) for row in top.tolist()])
-            predicted = (units[part].unsqueeze(1) * units[top]).sum(-1)
-            target = (self.teacher[part].unsqueeze(1) * self.teacher[top]).sum(-1)
-            found[f"{name}_rmse_top10"] = float((predicted - target).square().mean().sqrt())
+            found |= _named(name, _beside_teacher(units, self.teacher, self.parts[name], self.nearest[name][:, :TOP]))
         return found
+
+
+def _beside_teacher(units: Tensor, teacher: Tensor, part: Tensor, top: Tensor) -> dict[str, float]:
+    """Of the teacher's nearest texts the recall, and the error of their scores."""
+    return {
+        "recall@10": _recall(units, part, part, [set(row) for row in top.tolist()]),
+        "rmse_top10": rmse(cosines(units, part, top), cosines(teacher, part, top)),
+    }
+
+
+def rmse(predicted: Tensor, target: Tensor) -> float:
+    """The root mean squared error."""
+    return float((predicted - target).square().mean().sqrt())
 
 
 class Neighbours(Distillation):
@@ -336,7 +314,7 @@ class Neighbours(Distillation):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data, 256)
-        self.name, self.contenders, self.rates = "in-batch-neighbours", in_batch_one_way(), (0.1, 0.3)
+        self.name, self.contenders, self.rates = "in-batch-neighbours", losses.in_batch_one_way(), (0.1, 0.3)
         self.title = "In-batch negatives: a sentence and a near one, static embeddings from nothing"
 
     def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
@@ -349,24 +327,18 @@ class Neighbours(Distillation):
 class Paraphrases(Task):
     """In-batch negatives: the pairs of the STS Benchmark with a score of at least 4 of 5."""
 
-    name, title = (
-        "in-batch-paraphrases",
-        "In-batch negatives: paraphrases of STS-B, static embeddings from a token table",
-    )
+    name = "in-batch-paraphrases"
+    title = "In-batch negatives: paraphrases of STS-B, static embeddings from a token table"
     metrics = ("recall@10",)
     rates = (0.001, 0.003, 0.01)
 
     def __init__(self, data: Path) -> None:
-        self.contenders = in_batch()
+        self.contenders = losses.in_batch()
         texts, splits = _numbered(*_sts(data))
         self.pairs = [(first[s >= _POSITIVE], second[s >= _POSITIVE]) for first, second, s in splits]
         self.documents = torch.arange(len(texts))
         self.student = Student("table", texts, encoder=load_encoder())
-
-    @property
-    def rows(self) -> int:
-        """How many pairs there are to train on."""
-        return len(self.pairs[0][0])
+        self.rows = len(self.pairs[0][0])
 
     def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
         """Both texts."""
@@ -387,8 +359,13 @@ class _Question:
     right: list[int] = field(default_factory=list)
     wrong: list[int] = field(default_factory=list)
 
+    def drawn(self, most_right: int) -> tuple[list[int], list[int]]:
+        """Some of the right candidates and all wrong ones, in an order drawn anew."""
+        right, wrong = ([of[i] for i in torch.randperm(len(of)).tolist()] for of in (self.right, self.wrong))
+        return right[:most_right], wrong
 
-def _questions(split: tuple[Tensor, Tensor, Tensor]) -> list[_Question]:
+
+def _questions(split: Split) -> list[_Question]:
     """The questions with a right and a wrong candidate."""
     found: dict[int, _Question] = {}
     for text, candidate, label in zip(*(column.tolist() for column in split), strict=True):
@@ -397,83 +374,85 @@ def _questions(split: tuple[Tensor, Tensor, Tensor]) -> list[_Question]:
     return [question for question in found.values() if question.right and question.wrong]
 
 
-def _rows_of_questions(first: Tensor) -> list[list[int]]:
-    """The rows of each question."""
-    rows = defaultdict(list)
-    for row, text in enumerate(first.tolist()):
-        rows[text].append(row)
-    return list(rows.values())
-
-
-def _with_right_and_wrong(groups: list[list[int]], labels: Tensor) -> list[list[int]]:
-    """The questions, by their rows, whose ranking can be measured."""
-    return [rows for rows in groups if 0 < int((labels[rows] >= _POSITIVE).sum()) < len(rows)]
-
-
-def _mean_precision(questions: list[list[int]], labels: Tensor, scores: Tensor) -> tuple[int, Callable[[Any], float]]:
-    """How many questions there are, and the mean average precision of some of them."""
-    found = np.array([ranking_metrics([rows], labels.tolist(), scores.tolist())["map"] for rows in questions])
-    return len(found), lambda rows: float(found[rows].mean())
-
-
-class Answers(Task):
+class Questions(Task):
     """Questions with candidates, right or wrong: TrecQA."""
 
     metrics = ("map", "mrr@10", "ndcg@10")
+    list_size: int
+
+    def read(self, data: Path) -> list[str]:
+        """Read the splits, and give all texts."""
+        splits = [
+            read_pairs(str(data / f"trecqa/{split}.csv"), columns=["qtext", "atext", "label"]) for split in SPLITS
+        ]
+        texts, self.splits = _numbered(*splits)
+        self.questions = _questions(self.splits[0])
+        self.rows = len(self.questions)
+        # By the rows of their candidates, those whose ranking can be measured.
+        self.groups: list[list[list[int]]] = []
+        for first, _, labels in self.splits[1:]:
+            rows = defaultdict(list)
+            for row, text in enumerate(first.tolist()):
+                rows[text].append(row)
+            self.groups.append([of for of in rows.values() if 0 < int((labels[of] >= _POSITIVE).sum()) < len(of)])
+        self.resamples = f"the {len(self.groups[1])} test questions"
+        return texts
+
+    def scorer(self, model: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        """What scores questions with candidates, by their numbers."""
+        raise NotImplementedError
+
+    def main_metric_of_rows(self, model: Any) -> tuple[int, Callable[[Any], float]]:
+        """The test questions, and the mean average precision of some of them."""
+        (first, second, labels), scorer = self.splits[2], self.scorer(model)
+        gold, scores = labels.tolist(), scorer(first, second).tolist()
+        found = np.array([ranking_metrics([rows], gold, scores)["map"] for rows in self.groups[1]])
+        return len(found), lambda rows: float(found[rows].mean())
+
+    def measure(self, model: Any) -> dict[str, float]:
+        """Ranking metrics."""
+        return self._measured(self.scorer(model))
+
+    def _measured(self, scorer: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:
+        found = {}
+        for name, (first, second, labels), groups in zip(SPLITS[1:], self.splits[1:], self.groups, strict=True):
+            measured = torch.tensor([row for group in groups for row in group])  # of others there is nothing to measure
+            scores = torch.zeros(len(labels)).index_copy(0, measured, scorer(first[measured], second[measured]))
+            found |= _named(name, ranking_metrics(groups, labels.tolist(), scores.tolist()))
+        return found
+
+
+class Answers(Questions):
+    """Questions with lists of answers, for embeddings."""
+
     rates = (0.001, 0.003, 0.01)
     batch_size, epochs = 8, 20
     list_size = 16
 
     def __init__(self, data: Path) -> None:
-        self.name, self.contenders = "answers", answers()
+        self.name, self.contenders = "answers", losses.answers()
         self.title = "Answer lists, TrecQA: static embeddings from the token table of all-MiniLM-L6-v2"
-        self.texts, self.splits = _numbered(*_trecqa(data))
-        self.questions = _questions(self.splits[0])
-        self.student = Student("table", self.texts, encoder=load_encoder())
-        self.groups = [_rows_of_questions(first) for first, _, _ in self.splits[1:]]
-        self.test_questions = _with_right_and_wrong(self.groups[1], self.splits[2][2])
-        self.resamples = f"the {len(self.test_questions)} test questions"
+        self.student = Student("table", self.read(data), encoder=load_encoder())
 
-    @property
-    def rows(self) -> int:
-        """How many questions there are to train on."""
-        return len(self.questions)
-
-    def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Any]:
         """Questions with lists of candidates drawn anew, at least one right and one wrong; repeated where few."""
         lists, labels = [], []
-        for row in rows.tolist():
-            question = self.questions[row]
-            right = [question.right[i] for i in torch.randperm(len(question.right)).tolist()][: self.list_size // 2]
-            wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()]
+        for question in (self.questions[row] for row in rows.tolist()):
+            right, wrong = question.drawn(self.list_size // 2)
             wrong = (wrong * self.list_size)[: self.list_size - len(right)]
             lists.append([question.text, *right, *wrong])
             labels.append([1.0] * len(right) + [0.0] * len(wrong))
         return list(torch.tensor(lists).unbind(1)), torch.tensor(labels)
 
-    def main_metric_of_rows(self, model: SentenceTransformer) -> tuple[int, Callable[[Any], float]]:
-        """The test questions, and the mean average precision of some of them."""
-        units = self.student.embed_all(model)
-        first, second, labels = self.splits[2]
-        return _mean_precision(self.test_questions, labels, (units[first] * units[second]).sum(-1))
-
-    def measure(self, model: SentenceTransformer) -> dict[str, float]:
-        """Ranking metrics."""
-        return self._measured(self.student.embed_all(model))
+    def scorer(self, model: SentenceTransformer) -> Callable[[Tensor, Tensor], Tensor]:
+        """Cosines of embeddings."""
+        return partial(cosines, self.student.embed_all(model))
 
     def untrained(self) -> dict[str, dict[str, float]]:
         """The metrics of the student before training, and of the encoder that its tokens are from."""
-        encoder = Student("encoder", self.texts, encoder=load_encoder())
-        units = encoder.embed_all(encoder.make(0))
-        return super().untrained() | {"all-MiniLM-L6-v2 itself, untrained": self._measured(units)}
-
-    def _measured(self, units: Tensor) -> dict[str, float]:
-        found = {}
-        for name, (first, second, labels), groups in zip(("dev", "test"), self.splits[1:], self.groups, strict=True):
-            cosines = (units[first] * units[second]).sum(-1)
-            metrics = ranking_metrics(groups, labels.tolist(), cosines.tolist())
-            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
-        return found
+        encoder = Student("encoder", self.student.texts, encoder=load_encoder())
+        itself = partial(cosines, encoder.embed_all(encoder.make(0)))
+        return super().untrained() | {"all-MiniLM-L6-v2 itself, untrained": self._measured(itself)}
 
 
 class AnswersInBatch(Answers):
@@ -484,71 +463,43 @@ class AnswersInBatch(Answers):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
-        self.name, self.contenders = "in-batch-answers", in_batch_with_hard_negatives()
+        self.name, self.contenders = "in-batch-answers", losses.in_batch_with_hard_negatives()
         self.title = "Triplets, and in-batch negatives with a hard one: TrecQA, static embeddings from a token table"
         self.triplets = [(q, right) for q in self.questions for right in q.right]
+        self.rows = len(self.triplets)
 
-    @property
-    def rows(self) -> int:
-        """How many right answers there are to train on."""
-        return len(self.triplets)
-
-    def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:  # type: ignore[override]
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
         """The question, a right answer, and a wrong one drawn anew."""
         found = []
-        for row in rows.tolist():
-            question, right = self.triplets[row]
+        for question, right in (self.triplets[row] for row in rows.tolist()):
             found.append([question.text, right, question.wrong[int(torch.randint(len(question.wrong), ()))]])
         return list(torch.tensor(found).unbind(1)), None
 
 
-class Reranker(Task):
+class Reranker(Questions):
     """A cross encoder on questions with candidates: TrecQA, and all-MiniLM-L6-v2 with a new head."""
 
     name, title = "reranker", "Reranking, TrecQA: a cross encoder made of all-MiniLM-L6-v2"
-    metrics = ("map", "mrr@10", "ndcg@10")
     rates = (1e-4,)  # and those beyond, three times lower and higher
     tuning_seeds, seeds, epochs, batch_size = 1, 3, 4, 4
     list_size, length = 8, 64
 
     def __init__(self, data: Path) -> None:
-        self.contenders = rerankers()
+        self.contenders = losses.rerankers()
         self.folder = tempfile.TemporaryDirectory()
         transformer: Any = load_encoder()[0]
-        model, self.tokenizer = transformer.auto_model, transformer.tokenizer
-        model.save_pretrained(self.folder.name)
-        self.tokenizer.save_pretrained(self.folder.name)
-        self._read(data)
+        for part in (transformer.auto_model, transformer.tokenizer):
+            part.save_pretrained(self.folder.name)
+        self.texts: Sequence[Any] = self.read(data)
 
-    def _read(self, data: Path) -> None:
-        texts, self.splits = _numbered(*_trecqa(data))
-        self.texts: Sequence[Any] = texts
-        self.questions = _questions(self.splits[0])
-        self.test_questions = _with_right_and_wrong(_rows_of_questions(self.splits[2][0]), self.splits[2][2])
-        self.resamples = f"the {len(self.test_questions)} test questions"
-
-    @property
-    def rows(self) -> int:
-        """How many questions there are to train on."""
-        return len(self.questions)
-
-    def _model(self, seed: int) -> CrossEncoder:
+    def _model(self, seed: int) -> Any:
         torch.manual_seed(seed)
         return CrossEncoder(self.folder.name, num_labels=1, max_length=self.length, device="cpu")
 
-    def train(self, contender: Contender, rate: float, seed: int) -> CrossEncoder:
-        """A cross encoder trained with one loss, as in `Task.train`.
-
-        Args:
-            contender: The loss.
-            rate: The highest learning rate.
-            seed: Of the head, the batches and the lists.
-
-        Returns:
-            The model.
-        """
+    def train(self, contender: Contender, rate: float, seed: int) -> Any:
+        """A cross encoder trained with one loss, as in `Task.train`."""
         model = self._model(seed).train()
-        loss = contender.make(model)
+        loss: Any = contender.make(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
         batches = list(self.batches(self.rows))
         schedule = self.schedule(optimizer, len(batches))
@@ -558,10 +509,7 @@ class Reranker(Task):
             optimizer.zero_grad()
             if contender.family == "BinaryCrossEntropyLoss":
                 repeated = [query for query, texts in zip(queries, lists, strict=True) for _ in texts]
-                value = loss(
-                    [repeated, [text for texts in lists for text in texts]],
-                    torch.tensor([label for row in labels for label in row]),
-                )
+                value = loss([repeated, list(chain(*lists))], torch.tensor(list(chain(*labels))))
             else:
                 value = loss([queries, list(lists)], [torch.tensor(row) for row in labels])
             value.backward()
@@ -570,35 +518,24 @@ class Reranker(Task):
             schedule.step()
         return model
 
-    def _list(self, question: _Question) -> tuple[list[str], list[float]]:
+    def _list(self, question: _Question) -> tuple[list[Any], list[float]]:
         """Candidates drawn anew, at least one right and one wrong."""
-        right = [question.right[i] for i in torch.randperm(len(question.right)).tolist()][: self.list_size // 2]
-        wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()][: self.list_size - len(right)]
+        right, wrong = question.drawn(self.list_size // 2)
+        wrong = wrong[: self.list_size - len(right)]
         return [self.texts[i] for i in [*right, *wrong]], [1.0] * len(right) + [0.0] * len(wrong)
 
     def untrained(self) -> dict[str, dict[str, float]]:
         """The metrics before training: of a random head."""
         return {"untrained": self.measure(self._model(0))}
 
-    def main_metric_of_rows(self, model: CrossEncoder) -> tuple[int, Callable[[Any], float]]:
-        """The test questions, and the mean average precision of some of them."""
-        return _mean_precision(self.test_questions, self.splits[2][2], self._scores(model, self.splits[2]))
+    def scorer(self, model: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        """The cross encoder's scores."""
 
-    def _scores(self, model: CrossEncoder, split: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        pairs = [(self.texts[i], self.texts[j]) for i, j in zip(split[0].tolist(), split[1].tolist(), strict=True)]
-        return torch.as_tensor(model.eval().predict(pairs, show_progress_bar=False, batch_size=64))
+        def scores(first: Tensor, second: Tensor) -> Tensor:
+            pairs = [(self.texts[i], self.texts[j]) for i, j in zip(first.tolist(), second.tolist(), strict=True)]
+            return torch.as_tensor(model.eval().predict(pairs, show_progress_bar=False, batch_size=64))
 
-    def measure(self, model: CrossEncoder) -> dict[str, float]:
-        """Ranking metrics."""
-        found = {}
-        for name, split in zip(("dev", "test"), self.splits[1:], strict=True):
-            groups = _with_right_and_wrong(_rows_of_questions(split[0]), split[2])
-            measured = torch.tensor([row for group in groups for row in group])  # of others there is nothing to measure
-            first, second, labels = (part[measured] for part in split)
-            scores = self._scores(model, (first, second, labels)).tolist()
-            metrics = ranking_metrics(_rows_of_questions(first), labels.tolist(), scores)
-            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
-        return found
+        return scores
 
 
 class Head(nn.Module):
@@ -638,12 +575,11 @@ class HeadReranker(Reranker):
     list_size = 16
 
     def __init__(self, data: Path) -> None:
-        self.contenders = rerankers_by_order()
-        self._read(data)
-        self.embeddings = _embeddings_of_encoder(tuple(self.texts))
-        self.texts = range(len(self.texts))  # known by their numbers
+        self.contenders, texts = losses.rerankers_by_order(), self.read(data)
+        self.embeddings = _embeddings_of_encoder(tuple(texts))
+        self.texts = range(len(texts))  # known by their numbers
 
-    def _model(self, seed: int) -> Head:  # type: ignore[override]
+    def _model(self, seed: int) -> Head:
         torch.manual_seed(seed)
         return Head(self.embeddings)
 
@@ -677,29 +613,15 @@ class TeacherEmbeddings(Task):
         splits = _sts(data)
         texts, self.splits = _numbered(*splits)
         self.teacher = _embeddings_of_encoder(tuple(texts))
-        self.contenders = of_teacher_embeddings(self.teacher.shape[1], sums=sums)
+        self.contenders = losses.of_teacher_embeddings(self.teacher.shape[1], sums=sums)
         self.parts = [torch.cat(split[:2]).unique() for split in self.splits]
         of_train = [*splits[0].sentences1, *splits[0].sentences2]
         self.student = Student("scratch", texts, dimension, of_train)
         self.nearest = [_nearest(self.teacher, part, self.of_nearest) for part in self.parts]
-        self.in_lists = False
-
-    @property
-    def rows(self) -> int:
-        """How many sentences there are to train on."""
-        return len(self.parts[0])
+        self.in_lists, self.rows = False, len(self.parts[0])
 
     def train(self, contender: Contender, rate: float, seed: int) -> Any:
-        """As `Task.train`, on single sentences, or for the KL divergence on lists of them.
-
-        Args:
-            contender: The loss.
-            rate: The highest learning rate.
-            seed: Of the initial weights, the batches and the lists.
-
-        Returns:
-            The model.
-        """
+        """As `Task.train`, on single sentences, or for the KL divergence on lists of them."""
         self.in_lists = contender.family == "DistillKLDivLoss"
         return super().train(contender, rate, seed)
 
@@ -711,7 +633,7 @@ class TeacherEmbeddings(Task):
         chosen = torch.rand(len(rows), self.of_nearest).argsort(1)[:, : self.near]
         others = torch.randint(len(part), (len(rows), self.candidates - self.near))
         lists = torch.cat([self.nearest[0][rows].gather(1, chosen), part[others]], 1)
-        return [part[rows], *lists.unbind(1)], _cosines(self.teacher, part[rows], lists)
+        return [part[rows], *lists.unbind(1)], cosines(self.teacher, part[rows], lists)
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Recall of the teacher's nearest, the error of their scores, F1 at the teacher's threshold and at its own."""
@@ -724,20 +646,19 @@ class TeacherEmbeddings(Task):
         return {**super().untrained(), "the teacher": self._measured(self.teacher)}
 
     def _measured(self, units: Tensor) -> dict[str, float]:
-        scores = [[_cosines(of, *split[:2]) for split in self.splits] for of in (self.teacher, units)]
+        scores = [[cosines(of, *split[:2]) for split in self.splits] for of in (self.teacher, units)]
         at_teacher, at_own = (_best_threshold(self.splits[1][2], of[1]) for of in scores)
         found = {}
         for place, name in ((1, "dev"), (2, "test")):
             part, top = self.parts[place], self.nearest[place][:, :TOP]
-            found[f"{name}_recall@10"] = _recall(units, part, part, [set(row) for row in top.tolist()])
-            error = _cosines(units, part, top) - _cosines(self.teacher, part, top)
-            found[f"{name}_rmse_top10"] = float(error.square().mean().sqrt())
+            found |= _named(name, _beside_teacher(units, self.teacher, part, top))
+            gold = self.splits[place][2] >= _POSITIVE - 1e-6
             for of, threshold in (("teacher", at_teacher), ("own", at_own)):
-                found[f"{name}_f1_at_{of}"] = _f1(self.splits[place][2], scores[1][place], threshold)
+                found[f"{name}_f1_at_{of}"] = float(f1_score(gold, scores[1][place] >= threshold))
         return found
 
 
-def _cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
+def cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
     """Of texts with others, or each with a list of others."""
     return (units[first.view(-1, *[1] * (others.dim() - 1))] * units[others]).sum(-1).clamp(-1, 1)
 
@@ -745,11 +666,6 @@ def _cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
 def _nearest(units: Tensor, part: Tensor, number: int) -> Tensor:
     """Of each text of a part the nearest others of it."""
     return part[(units[part] @ units[part].T).fill_diagonal_(-2).topk(number).indices]
-
-
-def _f1(gold: Tensor, scores: Tensor, threshold: float) -> float:
-    """Of finding the pairs with a gold score of at least 0.8."""
-    return float(f1_score(gold >= _POSITIVE - 1e-6, scores >= threshold))
 
 
 def _best_threshold(gold: Tensor, scores: Tensor) -> float:
@@ -766,7 +682,7 @@ class TeacherLayers(TeacherEmbeddings):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data, epochs=1)
-        self.name, self.contenders = "embeddings-layers", of_teacher_embeddings_by_layers()
+        self.name, self.contenders = "embeddings-layers", losses.of_teacher_embeddings_by_layers()
         encoder, texts = load_encoder(), self.student.texts
         dimension = self.teacher.shape[1]
         into = f"its own first {self.layers} layers ({dimension} dimensions)"
@@ -783,7 +699,7 @@ class TeacherLayers(TeacherEmbeddings):
         steps = torch.randint(1, len(batch), (len(anchors), self.candidates - self.near))  # never to the anchor itself
         others = batch[(torch.arange(len(anchors)).unsqueeze(1) + steps) % len(batch)]
         found = torch.cat([near, others], 1)
-        return [anchors, *found.unbind(1)], _cosines(self.teacher, anchors, found)
+        return [anchors, *found.unbind(1)], cosines(self.teacher, anchors, found)
 
 
 # Of `make study-order`.

