@@ -25,14 +25,13 @@ import selective_st
 from selective_st.links import ExponentialLink
 from selective_st.losses import SelectiveListwiseLoss, SelectiveMultipleNegativesRankingLoss, SelectivePointwiseLoss
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, LOSS_CASES, LossCase
-from tests.loss_properties import EXPONENT, PROPERTIES, Property, columns_for, labels_for, value_and_gradients
+from tests.loss_properties import EXPONENT, PROPERTIES, columns_for, labels_for, value_and_gradients
 from tests.model_types import model_for, sentence
 from tests.tolerances import assert_close, assert_same_step
 
 pytestmark = pytest.mark.numerical
 
 BY_NAME = {case.name: case for case in LOSS_CASES}
-ids = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
 TEXT_ROWS = 4
 # The wrappers are for models of one embedding a text.
 of_sentences = pytest.mark.parametrize(
@@ -69,10 +68,10 @@ def test_cases_are_of_their_model_type() -> None:
         assert case.loss().model_type.__name__ == case.model_type  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)
-@ids
-def test_property(case: LossCase, check: Property) -> None:
-    check(case)
+@pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
+def test_it_has_every_property(case: LossCase) -> None:
+    for check in PROPERTIES:  # the traceback names it
+        check(case)
 
 
 @pytest.mark.parametrize("case", [case for case in LOSS_CASES if case.uncached], ids=lambda case: case.name)
