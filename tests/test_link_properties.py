@@ -11,7 +11,7 @@ from torch import Tensor
 from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink, register_link, registered_links
 from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
-from tests.link_properties import PROPERTIES, Property
+from tests.link_properties import PROPERTIES
 from tests.tolerances import FIRST_ORDER, SECOND_ORDER
 
 pytestmark = pytest.mark.numerical

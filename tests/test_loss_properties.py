@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
 import math
@@ -11,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,15 +88,9 @@ def test_a_cached_loss_is_the_uncached(case: LossCase) -> None:
 # --- With a model
 
 
-@pytest.fixture(scope="module")
-def loaded(transformer_folder: Path) -> SentenceTransformer:
-    return SentenceTransformer(str(transformer_folder), device="cpu")
-
-
 @pytest.fixture
-def model(loaded: SentenceTransformer) -> SentenceTransformer:
-    """A copy, which takes less time than to load another."""
-    return copy.deepcopy(loaded)
+def model(transformer_model: SentenceTransformer) -> SentenceTransformer:
+    return transformer_model
 
 
 def features_for(case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]) -> list[Any]:
