@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import logging
 import os
 import tempfile
 from collections import defaultdict
@@ -21,6 +23,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from selective_st.demo import HIGHEST_SCORE, graded_pairs
@@ -50,8 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collections of garbage, one after each training, pass over all that was imported: a third of the time."""
+    """Let the collections of garbage, one after each training, pass over all that was imported: a third of the time.
+
+    And pytest attaches its handlers, three times a case, to each logger that does not propagate: torch alone has sixty.
+    """
     gc.freeze()
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.propagate = True
 
 
 def _showing_each_value(cases: list[pytest.Item]) -> list[pytest.Item]:
@@ -76,7 +85,7 @@ def _spread(cases: list[pytest.Item], most: int) -> list[pytest.Item]:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.manual_seed(random_inputs.seed_of(0))
+    torch.default_generator.manual_seed(random_inputs.seed_of(0))  # torch.manual_seed notes a traceback for each device
 
 
 @pytest.fixture(scope="session")
@@ -101,43 +110,49 @@ def _pairs_without_format(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def transformer_folder(pairs: list[tuple[str, str, float]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transformer_folder(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT sentence encoder, saved."""
     folder = tmp_path_factory.mktemp("tiny-bert")
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_tokenizer([text for pair in pairs for text in pair[:2]], vocabulary=300),
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-    )
-    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    fast = PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(tokenizer), unk_token="[UNK]", pad_token="[PAD]")
+    fast.add_special_tokens({"pad_token": "[PAD]"})
     torch.manual_seed(random_inputs.seed_of(0))
     config = BertConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(fast),
         hidden_size=32,
         num_hidden_layers=3,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=fast.pad_token_id,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
     BertModel(config).save_pretrained(folder / "bert")
-    tokenizer.save_pretrained(folder / "bert")
+    fast.save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"))
     model = SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension())], device="cpu")
     model.save_pretrained(str(folder / "model"))
     return folder / "model"
 
 
-@pytest.fixture
-def transformer_model(transformer_folder: Path) -> SentenceTransformer:
-    """A fresh copy of the tiny encoder."""
+@pytest.fixture(scope="session")
+def loaded(transformer_folder: Path) -> SentenceTransformer:
     return SentenceTransformer(str(transformer_folder), device="cpu")
 
 
 @pytest.fixture
-def static_model(pairs: list[tuple[str, str, float]]) -> SentenceTransformer:
+def transformer_model(loaded: SentenceTransformer) -> SentenceTransformer:
+    """A fresh copy of the tiny encoder, which takes less time than to load another."""
+    return copy.deepcopy(loaded)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(pairs: list[tuple[str, str, float]]) -> Tokenizer:
+    """Of the texts of the pairs."""
+    return train_tokenizer([text for pair in pairs for text in pair[:2]], vocabulary=300)
+
+
+@pytest.fixture
+def static_model(tokenizer: Tokenizer) -> SentenceTransformer:
     """A random static embedding model."""
-    tokenizer = train_tokenizer([text for pair in pairs for text in pair[:2]], vocabulary=300)
-    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=32)], device="cpu")
+    return SentenceTransformer(modules=[StaticEmbedding(copy.deepcopy(tokenizer), embedding_dim=32)], device="cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -126,8 +126,13 @@ class LossCase:
     echo: Callable[[], nn.Module] = EchoModel
 
     def loss(self) -> nn.Module:
-        """The loss, for an echo."""
+        """A loss, for an echo."""
         return self.make(self.echo())
+
+    @cached_property
+    def shared(self) -> nn.Module:
+        """The same for all who leave it as it is."""
+        return self.loss()
 
     @property
     def documents(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -71,9 +72,19 @@ def leaves(columns: list[Tensor]) -> list[Tensor]:
     return [column.detach().clone().requires_grad_() for column in columns]
 
 
+def given(case: LossCase) -> tuple[nn.Module, list[Tensor], Tensor | None]:
+    """The loss, which is left as it is, with the batch that most properties are about."""
+    return case.shared, columns_for(case), labels_for(case)
+
+
+@cache
+def whole_batch(case: LossCase) -> list[Tensor]:
+    """Value and gradients of that batch."""
+    return value_and_gradients(*given(case))
+
+
 def gradients_reach_every_column(case: LossCase) -> None:
-    _, *gradients = value_and_gradients(case.loss(), columns_for(case), labels_for(case))
-    for gradient in gradients:
+    for gradient in whole_batch(case)[1:]:
         assert gradient.isfinite().all()
         assert (gradient != 0).any()
 
@@ -81,8 +92,8 @@ def gradients_reach_every_column(case: LossCase) -> None:
 def gradient_is_the_derivative(case: LossCase) -> None:
     if not case.exact_gradient:
         return
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
-    _, *gradients = value_and_gradients(loss, columns, labels)
+    loss, columns, labels = given(case)
+    _, *gradients = whole_batch(case)
     generator = random_inputs.generator(2)
     for i, column in enumerate(columns):
         way = torch.randn(column.shape, generator=generator, dtype=column.dtype)
@@ -98,13 +109,13 @@ def gradient_is_the_derivative(case: LossCase) -> None:
 def loss_is_not_negative(case: LossCase) -> None:
     for seed in range(3):
         for dtype in (torch.float32, torch.float64):
-            assert value(case.loss(), columns_for(case, ROWS, dtype, seed), labels_for(case)) >= 0
+            assert value(case.shared, columns_for(case, ROWS, dtype, seed), labels_for(case)) >= 0
 
 
 def rows_in_any_order(case: LossCase) -> None:
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    whole = value_and_gradients(loss, columns, labels)
+    whole = whole_batch(case)
     turned = value_and_gradients(
         loss, leaves([column[order] for column in columns]), None if labels is None else labels[order]
     )
@@ -114,7 +125,7 @@ def rows_in_any_order(case: LossCase) -> None:
 def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
     if not case.row_wise:
         return
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     rows = [
         value_and_gradients(
             loss, leaves([column[i : i + 1] for column in columns]), None if labels is None else labels[i : i + 1]
@@ -123,11 +134,11 @@ def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
     ]
     mean = torch.stack([row[0] for row in rows]).mean()
     gradients = [torch.cat([row[1 + i] for row in rows]) / ROWS for i in range(case.columns)]
-    assert_same_step(value_and_gradients(loss, columns, labels), [mean, *gradients])
+    assert_same_step(whole_batch(case), [mean, *gradients])
 
 
 def candidates_in_any_order(case: LossCase) -> None:
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     # Of the documents: what is fixed stays, the others move on by one.
     moving = list(range(case.fixed, case.documents))
     if len(moving) < 2:
@@ -140,7 +151,7 @@ def candidates_in_any_order(case: LossCase) -> None:
         turned_labels = labels[:, [i - case.fixed for i in order[case.fixed :]]]
     elif labels is not None and case.labels_are == "index":
         turned_labels = torch.tensor([order.index(int(label)) for label in labels])
-    whole = value_and_gradients(loss, columns, labels)
+    whole = whole_batch(case)
     turned = value_and_gradients(loss, leaves([columns[0], *(columns[1 + i] for i in order)]), turned_labels)
     assert_same_step(turned, [whole[0], whole[1], *(whole[2 + i] for i in order)])
 
@@ -148,10 +159,10 @@ def candidates_in_any_order(case: LossCase) -> None:
 def padding_is_removed(case: LossCase) -> None:
     if not case.pads:
         return
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     assert labels is not None
     # A column of nothing but padding changes nothing.
-    whole = value_and_gradients(loss, columns, labels)
+    whole = whole_batch(case)
     more = [*leaves(columns), torch.randn(ROWS, DIM, dtype=torch.float64).requires_grad_()]
     padded = value_and_gradients(loss, more, torch.cat([labels, torch.full((ROWS, 1), math.nan)], 1).double())
     assert_same_step(padded[:-1], whole)
@@ -179,14 +190,14 @@ def padding_is_removed(case: LossCase) -> None:
 def what_is_padded_may_be_nan(case: LossCase) -> None:
     if not case.pads or case.model_type == "CrossEncoder":  # which has no embeddings
         return
-    loss, labels = case.loss(), labels_for(case)
+    loss, labels = case.shared, labels_for(case)
     assert labels is not None
     padded = labels.clone()
     padded[1:4, -1] = math.nan
     expected = value_and_gradients(loss, columns_for(case), padded)
     columns = [column.detach() for column in columns_for(case)]
     columns[-1][1:4] = math.nan
-    found = value_and_gradients(case.loss(), leaves(columns), padded)
+    found = value_and_gradients(case.shared, leaves(columns), padded)
     assert_same_step(found, expected)
     assert (found[-1][1:4] == 0).all()
     # What counts is seen, in a padded row too.
@@ -194,14 +205,14 @@ def what_is_padded_may_be_nan(case: LossCase) -> None:
         broken = [column.detach() for column in columns_for(case)]
         broken[i][row, 0] = math.nan
         with torch.no_grad():
-            assert value(case.loss(), broken, padded).isnan()
+            assert value(case.shared, broken, padded).isnan()
 
 
 def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
     if not case.bounded:
         return
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
-    whole = value_and_gradients(loss, columns, labels)
+    loss, columns, labels = given(case)
+    whole = whole_batch(case)
     factors = [3.0 + i for i in range(case.columns)]
     longer = value_and_gradients(
         loss, leaves([factor * column for factor, column in zip(factors, columns, strict=True)]), labels
@@ -211,7 +222,7 @@ def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
 
 
 def identical_and_opposite_embeddings(case: LossCase) -> None:
-    loss = case.loss()
+    loss = case.shared
     for dtype in (torch.float32, torch.float64):
         labels = labels_for(case, dtype=dtype)
         anchors = columns_for(case, dtype=dtype)[0].detach()
@@ -226,7 +237,7 @@ def identical_and_opposite_embeddings(case: LossCase) -> None:
 
 def huge_embeddings(case: LossCase) -> None:
     """Dot products of 1e4, of either sign."""
-    loss = case.loss()
+    loss = case.shared
     for dtype in (torch.float32, torch.float64):
         labels = labels_for(case, dtype=dtype)
         columns = [100 * nn.functional.normalize(column.detach(), dim=1) for column in columns_for(case, dtype=dtype)]
@@ -246,7 +257,7 @@ def in_precision(case: LossCase, precision: str) -> Any:
 
 
 def half_precision(case: LossCase) -> None:
-    loss = case.loss()
+    loss = case.shared
     labels = labels_for(case, dtype=torch.float32)
     for dtype in (torch.bfloat16, torch.float16):
         columns = columns_for(case, dtype=dtype)
@@ -261,7 +272,7 @@ def half_precision(case: LossCase) -> None:
 
 
 def autocast(case: LossCase) -> None:
-    loss = case.loss()
+    loss = case.shared
     labels = labels_for(case, dtype=torch.float32)
     columns = columns_for(case, dtype=torch.float32)
     whole = value_and_gradients(in_precision(case, "bf16"), columns, labels)
@@ -278,27 +289,26 @@ def autocast(case: LossCase) -> None:
 
 
 def without_gradients_it_is_the_same(case: LossCase) -> None:
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
-    result = value_and_gradients(loss, columns, labels)[0]
+    loss, columns, labels = given(case)
+    result = whole_batch(case)[0]
     with torch.no_grad():
         again = value(loss, columns, labels)
     assert not again.requires_grad
     assert_close(again, result)
     assert_close(value(loss.eval(), columns, labels).detach(), result)
+    loss.train()
 
 
 def incoming_gradient_multiplies(case: LossCase) -> None:
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
-    _, *gradients = value_and_gradients(loss, columns, labels)
-    for column in columns:
-        column.grad = None
+    loss, columns, labels = given(case)
+    _, *gradients = whole_batch(case)
     (3 * value(loss, columns, labels)).backward()
     for column, gradient in zip(columns, gradients, strict=True):
         assert_close(column.grad, 3 * gradient, dtype=precision_of(case))
 
 
 def inputs_are_left_alone(case: LossCase) -> None:
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     before = [column.detach().clone() for column in columns]
     labels_before = None if labels is None else labels.clone()
     first = value_and_gradients(loss, columns, labels)
@@ -316,13 +326,13 @@ def a_nan_stays_visible(case: LossCase) -> None:
         columns[i] = columns[i].clone()
         columns[i][1, 0] = math.nan
         with torch.no_grad():
-            assert value(case.loss(), columns, labels_for(case)).isnan()
+            assert value(case.shared, columns, labels_for(case)).isnan()
 
 
 def forward_is_the_loss_of_embeddings(case: LossCase) -> None:
     if case.model_type == "CrossEncoder":  # which knows no embeddings
         return
-    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    loss, columns, labels = given(case)
     embeddings: Any = columns
     if case.model_type == "MultiVectorEncoder":  # whose embeddings are several tensors a column
         embeddings = loss.scorer.embed(loss.model, loss.model.given(columns, labels)[0])  # type: ignore[operator, union-attr]
@@ -341,14 +351,14 @@ def keeps_the_model_and_no_loss(case: LossCase) -> None:
 
 
 def config_is_json(case: LossCase) -> None:
-    config = case.loss().get_config_dict()  # type: ignore[operator]
+    config = case.shared.get_config_dict()  # type: ignore[operator]
     again = json.loads(json.dumps(config, allow_nan=False))
     assert set(again) == set(config)
     assert set(again["link"]) >= {"type"}
 
 
 def citation_names_the_paper(case: LossCase) -> None:
-    citation = case.loss().citation
+    citation = case.shared.citation
     assert isinstance(citation, str)
     assert "eprint={2506.04446}" in citation
     # Each entry is whole.

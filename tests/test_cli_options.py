@@ -6,8 +6,6 @@ import csv
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -744,28 +742,6 @@ class TestConflicts:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         [note] = [note for note in found("suggest", path)["notes"] if "different labels" in note]
         assert f"1 pair with different labels (lines 11, 121: {rows[10]['score']}, 0.123)" in note
-
-
-@pytest.mark.slow
-def test_what_needs_no_model_does_not_import_sentence_transformers(tmp_path: Path) -> None:
-    path = write(tmp_path / "pairs.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))
-    commands = [
-        ["formats"],
-        ["suggest", str(path), "--focus", "high"],
-        ["suggest", str(path), "--script"],
-        ["check", str(path), "--loss", "pointwise"],
-        ["plot", "--output", str(tmp_path / "links.png")],
-        ["evaluate", "model", str(tmp_path / "missing.csv"), "--output", str(tmp_path / "report")],
-    ]
-    code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom selective_st.cli import app\n"
-        f"for command in {commands!r}:\n"
-        "    code = CliRunner().invoke(app, command).exit_code\n"
-        "    assert code == (command[0] == 'evaluate'), (command, code)\n"
-        "    assert 'sentence_transformers' not in sys.modules, command\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 class TestWordsThatTurnTheLabelRound:

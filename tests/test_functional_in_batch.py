@@ -223,7 +223,9 @@ class TestFused:
     @pytest.mark.parametrize("link", POSITIVE_LINKS, ids=lambda link: link.name)
     def test_every_option(self, link: PositiveLink, extra: str) -> None:
         everything = link is EXPONENTIAL
-        sizes: list[Any] = [(PARTITIONS["+".join(ALL_DIRECTIONS)], 3), (PARTITIONS["per direction, two"], 2)]
+        # In turn, so that each link and each option has either.
+        turn = (POSITIVE_LINKS.index(link) + list(EXTRAS).index(extra)) % 2
+        sizes: list[Any] = [(PARTITIONS[("+".join(ALL_DIRECTIONS), "per direction, two")[turn]], 3 - turn)]
         if everything:
             sizes = list(zip(PARTITIONS.values(), itertools.cycle((3, 1, 2))))
         for partition, columns in sizes:

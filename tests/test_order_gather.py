@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def in_process(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_processes_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
-    mp.spawn(in_process, (str(tmp_path),), WORLD)  # type: ignore[no-untyped-call]
+    # One process imports everything, and the others are its forks.
+    multiprocessing.set_forkserver_preload(["tests.test_order_gather"])
+    mp.start_processes(in_process, (str(tmp_path),), WORLD, start_method="forkserver")  # type: ignore[no-untyped-call]
     for rank in range(WORLD):
         *results, refusal = torch.load(tmp_path / f"{rank}.pt")
         for weighted, ours in zip((False, True), results, strict=True):

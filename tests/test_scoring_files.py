@@ -315,7 +315,7 @@ class TestResuming:
         assert len(read(output)) == 30
 
     @pytest.mark.slow
-    def test_a_killed_process(self, folders: dict[str, Path], pairs_csv: Path) -> None:
+    def test_a_killed_process(self, folders: dict[str, Path], pairs_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         script = f"""
             import os, signal
             from sentence_transformers import SentenceTransformer
@@ -323,14 +323,13 @@ class TestResuming:
             scoring.WINDOW = 8
             kill = lambda done, rows: done == 16 and os.kill(os.getpid(), signal.SIGKILL)
             model = SentenceTransformer({str(folders["SentenceTransformer"])!r}, device="cpu")
-            scoring.score_file(model, {str(pairs_csv)!r}, OUT, on_rows=kill if STOPS else lambda *now: None)
+            scoring.score_file(model, {str(pairs_csv)!r}, {str(pairs_csv.with_name("out.csv"))!r}, on_rows=kill)
         """
-        for name, stops, code in (("out", "True", -signal.SIGKILL), ("out", "False", 0), ("whole", "False", 0)):
-            told = {"OUT": repr(str(pairs_csv.with_name(f"{name}.csv"))), "STOPS": stops}
-            lines = textwrap.dedent(script)
-            for word, value in told.items():
-                lines = lines.replace(word, value)
-            assert subprocess.run([sys.executable, "-c", lines]).returncode == code
+        assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)]).returncode == -signal.SIGKILL
+        monkeypatch.setattr(scoring, "WINDOW", 8)
+        model = SentenceTransformer(str(folders["SentenceTransformer"]), device="cpu")
+        assert score_file(model, pairs_csv, pairs_csv.with_name("out.csv")).resumed == 16
+        assert score_file(model, pairs_csv, pairs_csv.with_name("whole.csv")).resumed == 0
         assert pairs_csv.with_name("out.csv").read_bytes() == pairs_csv.with_name("whole.csv").read_bytes()
 
     def test_each_different_text_is_embedded_once_a_window(
@@ -449,11 +448,10 @@ def test_a_damaged_threshold_and_a_broken_model(
 
 @pytest.mark.slow
 def test_several_processes(folders: dict[str, Path], pairs_csv: Path) -> None:
-    command = [sys.executable, "-m", "selective_st.cli", "score", str(folders["SentenceTransformer"]), str(pairs_csv)]
     outputs = [pairs_csv.with_name(f"{name}.csv") for name in ("one", "two")]
     for output, devices in zip(outputs, ("cpu", "cpu,cpu"), strict=True):
-        done = subprocess.run([*command, "--output", str(output), "--devices", devices], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = run(folders["SentenceTransformer"], pairs_csv, "--output", output, "--devices", devices)
+        assert done.exit_code == 0, done.output
     one, two = (read(output) for output in outputs)
     assert [row["match"] for row in one] == [row["match"] for row in two]
     assert [row["score"] for row in one if row["score"]] == pytest.approx([row["score"] for row in two if row["score"]])

@@ -254,16 +254,16 @@ def with_labels(questions: GradedPairs) -> GradedPairs:
 
 
 @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "matryoshka"])
 @pytest.mark.slow
 def test_each_loss_on_its_layout(
-    kind: LossKind, wrapped: bool, transformer_model: SentenceTransformer, questions: GradedPairs, tmp_path: Path
+    kind: LossKind, transformer_model: SentenceTransformer, questions: GradedPairs, tmp_path: Path
 ) -> None:
+    """In a wrapper, which adds the loss of all dimensions to those of some."""
     if kind.of_labels == kind.name:  # it takes right and wrong
         questions = with_labels(questions)
     examples = kind.layout(questions, "first", 4, 0.6)
     loss = kind.build(transformer_model, parse_focus("high"))
-    wrapper = MatryoshkaLoss(transformer_model, loss, [32, 8]) if wrapped else loss
+    wrapper = MatryoshkaLoss(transformer_model, loss, [32, 8])
     trainer = train(transformer_model, examples.dataset, wrapper, tmp_path, num_train_epochs=6, learning_rate=5e-3)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert sum(losses[-3:]) < sum(losses[:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -962,7 +963,9 @@ def _balance_in_a_process(rank: int, folder: str) -> None:
 @pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
 @pytest.mark.slow
 def test_all_processes_weigh_alike(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_balance_in_a_process, (str(tmp_path),), nprocs=2)
+    # One process imports everything, and the others are its forks.
+    multiprocessing.set_forkserver_preload(["tests.test_weighted_loss"])
+    torch.multiprocessing.start_processes(_balance_in_a_process, (str(tmp_path),), 2, start_method="forkserver")
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     assert states[0].keys() == states[1].keys()
     assert_close([*states[0].values()], [*states[1].values()], 0)
