@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,13 @@ import gpu
 ROOT = Path(__file__).parent.parent
 
 
-def test_without_a_device_it_says_so_and_exits_with_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["gpu.py"])
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"), run_name="__main__")
-    assert stopped.value.code == 2
-    printed = capsys.readouterr()
-    assert "no CUDA device is at hand" in printed.err
-    assert not printed.out
+def test_without_a_device_it_says_so_and_exits_with_2() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert "no CUDA device is at hand" in done.stderr
+    assert not done.stdout
 
 
 def test_the_tables_on_a_cpu_in_the_place_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

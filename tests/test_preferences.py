@@ -337,7 +337,7 @@ def test_hidden_states_are_as_good_as_their_logits(link: Link, bias: bool, reduc
 @pytest.mark.slow
 def test_the_logits_are_never_in_memory_at_once(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither they nor their gradient, on the way there and on the way back."""
-    tokens, vocabulary, block = 400, 200, 8
+    tokens, vocabulary, block = 400, 200, 2
     monkeypatch.setattr(output_layer, "_BLOCK", block * vocabulary)
     layer = nn.Linear(3, vocabulary, bias=False)
     hidden, labels = torch.randn(tokens, 3, requires_grad=True), torch.randint(vocabulary, (tokens,))

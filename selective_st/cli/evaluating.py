@@ -141,7 +141,7 @@ def _by_column(
     """For each model whether its threshold serves all values of a column."""
     gold = focus.decides_for
     if gold is None or focus.at_most:
-        raise ValueError(f"--by tells of thresholds that find pairs by high scores; give no --focus {focus.name}.")
+        raise ValueError(f"--by is for thresholds that find pairs by high scores: give --focus high, not {focus.name}.")
     (name,) = named_columns(read, [str(job.by)], "--by")
     column = list(read.dataset[name])
     if len(column) != len(pairs):
