@@ -57,6 +57,8 @@ def link_designer(
 
 def _beginning(focus: Focus) -> dict[str, Any]:
     """A focus as the page has it."""
+    if focus.thresholds:
+        return {"mode": "thresholds", "thresholds": list(focus.thresholds)}
     if focus.name in PRESETS:
         return {"mode": "preset", "preset": PRESETS[focus.name].__name__}
     if focus.name.startswith("{"):

@@ -46,6 +46,9 @@ def test_replaces_only_its_own_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "--interactive links.html exists already. Choose another: --interactive links-2.html" in again
     assert run("plot", "--interactive", "links.html", "--overwrite", "--focus", "low").exit_code == 0
     assert '"low_scores"' in Path("links.html").read_text(encoding="utf-8").split('"initial"')[1]
+    assert run("plot", "--interactive", "links.html", "--overwrite", "--threshold", 0.7).exit_code == 0
+    begins = Path("links.html").read_text(encoding="utf-8").split('"initial"')[1]
+    assert '"mode": "thresholds", "thresholds": [0.7]' in " ".join(begins.split())
     Path("mine.html").write_text("<!doctype html><p>Mine.", encoding="utf-8")
     refused = run("plot", "--interactive", "mine.html", "--overwrite").output
     assert "--interactive mine.html exists and was not written by this command" in " ".join(refused.split())
@@ -61,6 +64,7 @@ def test_replaces_only_its_own_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["--output", "links.html"], "--output links.html: the name must end in .png, .svg, .pdf, such as links.png."),
         (["--interactive", "a.html", "--output", "a.png"], "--interactive writes a page, --output a picture"),
         (["--interactive", "a.html", "--focus", "low", "--focus", "high"], "got 2 --focus. Give one."),
+        (["--interactive", "a.html", "--focus", "low", "--threshold", "0.7"], "--threshold"),
         (["--interactive", "a.html", "--focus", "lower"], "--focus must be high, low"),
         (
             ["--interactive", "a.html", "--targets", "7"],

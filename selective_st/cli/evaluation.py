@@ -55,7 +55,8 @@ class PlotOptions:
     Attributes:
         focus: Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link as JSON. Repeat the option
             to compare several. Default: high.
-        threshold: Also draw the link for decisions at this score. Repeat the option for several thresholds.
+        threshold: Also draw the link for decisions at this score; with --interactive the page begins with it. Repeat
+            the option for several thresholds.
         interactive: Write a page for the browser instead: change the link there, see its effect on your own scores, and
             copy the code.
         score_range: The scale of the labels, which is mapped to 0 to 1.
@@ -135,14 +136,14 @@ def _draw_links(options: PlotOptions, new: Path, targets: list[float]) -> None:
 
 
 def _write_designer(options: PlotOptions, new: Path, targets: list[float]) -> None:
-    from selective_st.focus import parse_focus
+    from selective_st.focus import read_focus
     from selective_st.link_designer import link_designer
 
     if options.output is not None:
         raise ValueError("--interactive writes a page, --output a picture: leave one of them out.")
     if options.focus and len(options.focus) > 1:
         raise ValueError(f"--interactive: the page starts with one link, got {len(options.focus)} --focus. Give one.")
-    focus = parse_focus(options.focus[0]) if options.focus else None
+    focus = read_focus(options.focus[0] if options.focus else None, options.threshold)
     new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
 
 
