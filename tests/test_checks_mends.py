@@ -406,6 +406,13 @@ def test_conflicts_are_exact_in_a_large_dataset() -> None:
     assert conflicting_rows({**data, "score": [0.5] * count}, ("a", "b"), "score") is None
 
 
+def test_conflicts_are_not_sought_in_columns_of_lists() -> None:
+    """Where it cannot be told whether texts are the same, this is said."""
+    lists = {"a": ["x", "x"], "b": [["y"], ["y"]], "score": [0.0, 1.0]}
+    with pytest.raises(TypeError, match="column 'b' must hold texts"):
+        conflicting_rows(lists, ("a", "b"), "score")
+
+
 def test_the_same_pair_with_the_same_label_is_no_conflict() -> None:
     data = Dataset.from_dict({"a": A * 2, "b": B * 2, "score": SCORES * 2})
     assert not check_dataset(data, "CosineSimilarityLoss").findings

@@ -469,3 +469,24 @@ def test_a_result_on_the_disk_is_found_again_by_its_settings(tmp_path: Path) -> 
     assert again.cache_files == first.cache_files != other.cache_files
     # datasets was not left to find out what the function depends on, which takes long and fails.
     assert not datasets.fingerprint.fingerprint_warnings
+
+
+def test_only_numbers_are_taken_for_numbers() -> None:
+    """A column without a value may become one of numbers; one of arrays may not."""
+    texts = {"a": ["x", "x"], "b": ["y", "y"]}
+    nothing = Dataset.from_dict({**texts, "label": [None, None]})
+    assert conversion.remove_duplicate_rows(nothing, ["a", "b"], "label")[:] == {
+        "a": ["x"],
+        "b": ["y"],
+        "label": [None],
+    }
+    with pytest.raises(DataError, match="a text or label is missing in rows 0, 1"):
+        conversion.pairs_to_lists(nothing)
+    kinds = {"a": Value("string"), "b": Value("string"), "label": datasets.Array2D((1, 2), "float32")}
+    arrays = Dataset.from_dict({**texts, "label": [[[1.0, 2.0]]] * 2}, features=Features(kinds))
+    for convert in (
+        lambda: conversion.remove_duplicate_rows(arrays, ["a", "b"], "label"),
+        lambda: conversion.pairs_to_lists(arrays),
+    ):
+        with pytest.raises(DataError, match=r"must hold numbers, but holds \[\[1.0, 2.0\]\]. Make it so"):
+            convert()

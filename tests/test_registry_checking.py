@@ -629,6 +629,8 @@ def test_labels_that_could_be_margins_or_scores_need_targets(static_model: Sente
     data = {"query": A, "positive": B, "negative": C, "scores": TWO}
     loss = SelectivePairwiseLoss(static_model)
     finding = only(check_dataset(data, loss), "loss-targets")
+    assert '"scores"' in finding.message
+    assert '"margins"' in finding.message
     with pytest.raises(ValueError, match="targets must be given"):
         loss(*collated(static_model, data))
     names = {"SelectivePairwiseLoss": SelectivePairwiseLoss, "pairwise_cos_sim": pairwise_cos_sim}

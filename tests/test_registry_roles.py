@@ -328,3 +328,18 @@ def test_yes_and_no_of_two_texts_are_read_as_0_and_1(columns: Any) -> None:
     kinds = {(reading.shape, reading.label) for reading in found(columns).readings}
     assert ("pair", "binary") in kinds
     assert ("pair", "class") not in kinds
+
+
+def test_a_label_of_premises_needs_no_name_that_says_so() -> None:
+    """A premise and a hypothesis are no pair without their label."""
+    pairs = data("premise hypothesis")
+    assert told({**pairs, **data("", foo=of("yes", "no"))}) == "pair/binary premise hypothesis foo"
+    assert (
+        told({**pairs, **data("", category=of("alpha", "beta", "gamma"))}) == "pair/class premise hypothesis category"
+    )
+
+
+def test_what_a_person_judged_is_no_person() -> None:
+    result = found(data("question answer", reviewer_opinion=of("good", "bad", "fair")))
+    assert (result.certainty, result.label_column) == ("unclear", "reviewer_opinion")
+    assert found(data("question answer", speaker=of("A", "B"))).label_column is None

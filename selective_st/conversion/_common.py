@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import datasets
-from datasets import Dataset, Value
+from datasets import ClassLabel, Dataset, Value
 from datasets.fingerprint import Hasher
 
 from selective_st import __version__
@@ -182,8 +182,10 @@ def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
 
 
 def check_numbers(dataset: Dataset, column: str) -> None:
-    if not is_numeric(dataset.features[column]):
-        raise refused("no_numbers", column=column)
+    known = () if is_numeric(dataset.features[column]) else values_of(dataset, column)
+    for value in known:
+        if value is not None:  # a column may have no value at all
+            raise refused("no_numbers", column=column, value=value)
 
 
 def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
@@ -219,7 +221,7 @@ def is_text(feature: Any) -> bool:
 
 
 def is_numeric(feature: Any) -> bool:
-    return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "float", "bool"))
+    return isinstance(feature, (ClassLabel, Value)) and feature.dtype.startswith(("int", "uint", "float", "bool"))
 
 
 def holds_lists(feature: Any) -> bool:

@@ -78,7 +78,8 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     longer = [column for column in sentences if column.looks != "short"] or sentences
     roles = roles_of([column.name for column in texts])
     is_pair = {"anchor", "positive"} <= {roles.get(column.name) for column in sentences}
-    alone = 0 if is_pair else len(longer)  # a pair is one without its label
+    are_premises = names.are_premises([column.name for column in sentences])
+    alone = 2 if are_premises else 0 if is_pair else len(longer)  # a pair is one without its label, premises are not
     candidates = [column for column in columns if column is not taken and _may_be_label(column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
@@ -104,7 +105,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     elif candidates:
         reading.label_column = found = candidates[0]
         reading.doubt(f"{found} is taken for the label, which a trainer knows only if it is called label or score")
-        if _is_doubtful(found, alone, len(longer)):
+        if _is_doubtful(found, alone, len(longer), are_premises=are_premises):
             reading.unclear(f"{found} may be a label, or something else that is known of a row")
             reading.without_label = True
     elif len(sentences) == 1:
@@ -114,10 +115,10 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
             reading.label_rivals = (group,)
 
 
-def _is_doubtful(found: Column, alone: int, longer: int) -> bool:
+def _is_doubtful(found: Column, alone: int, longer: int, *, are_premises: bool) -> bool:
     """Whether neither the name nor the values of a column say that it is the label."""
     values = list(found.classes) or list(map(str, found.known))
-    are_told = names.are_yes_and_no(values) or names.are_relation_values(values)
+    are_told = are_premises or names.are_yes_and_no(values) or names.are_relation_values(values)
     is_told = (found.looks == "category" or found.kind == "class label") and are_told
     is_told = is_told or names.is_flag(found.name, values) or _is_class_of_text(found, alone)
     if is_told or found.hint or "unnamed" in found.tags:
@@ -193,7 +194,8 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return True
     if not is_category or column.role is not None or "damaged" in column.tags:
         return False
-    is_judged = names.are_judgements(column.known) and not column.speaks_of("named metadata", "person")
+    is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
+    is_judged = names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person
     if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
     is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)

@@ -180,6 +180,9 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
     Returns:
         What was found; None if there is no such row.
 
+    Raises:
+        TypeError: If an input holds no texts, such as lists of them.
+
     Example:
         >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
         >>> found = conflicting_rows(data, ("a", "b"), "score")
@@ -187,7 +190,11 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
         ([0, 2], (((0, 0.2), (2, 0.9)),))
     """
     (table,) = tables(data)
-    return _conflicts(scan(table, inputs, label), inputs, is_ordered=is_ordered)
+    seen = scan(table, inputs, label)
+    for column in inputs:
+        if seen.texts[column].hashes is None:
+            raise TypeError(f"conflicting_rows: column {column!r} must hold texts. Leave it out of inputs.")
+    return _conflicts(seen, inputs, is_ordered=is_ordered)
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
@@ -385,7 +392,8 @@ def loss_targets(c: Context) -> Tells:
         what = "needs labels in a column called label, labels, score or scores, but there are none"
         yield bad(targets=targets, what=what, mend=loss_line(c, c.entry))
     elif targets is None and found == documents > 1:
-        what = 'does not say whether labels, one for each document, are to be reached ("scores"), or their differences'
+        what = 'does not say whether labels, one for each document, are to be reached ("scores"), or their differences '
+        what += '("margins")'
         yield bad(column=c.label, targets=targets, what=what, mend=loss_line(c, c.entry, targets='"scores"', **told))
     elif targets == "scores" and found == documents - 1 > 0 and c.labels.type in ("float", "list"):
         what = f"takes {documents} labels a row, one for each document, but {c.label!r} has {found}, as margins have"
