@@ -410,7 +410,9 @@ def _words_among(numbers: int, words: Sequence[str], lines: Sequence[int]) -> st
     """What is to be said of a column of numbers among which are a few words; nothing where they are many."""
     if numbers < 2 or sum(word.lower() not in _MISSING for word in words) > _FEW * numbers:
         return ""
-    shown = ", ".join(f"{word!r:.60}" for word in [*dict.fromkeys(words)][:_SHOWN_WORDS])
-    return (
-        f"holds numbers, but {shown} in {shown_rows(lines, 'line')}: it stays text; mend these lines, or leave them out"
-    )
+    places = dict[str, list[int]]()
+    for word, line in zip(words, lines, strict=True):
+        places.setdefault(word, []).append(line)
+    shown = [f"{word!r:.60} in {shown_rows(found, 'line')}" for word, found in [*places.items()][:_SHOWN_WORDS]]
+    more = f" and {len(places) - _SHOWN_WORDS:,} other words" * (len(places) > _SHOWN_WORDS)
+    return f"holds numbers, but {', '.join(shown)}{more}: it stays text; mend these lines, or leave them out"

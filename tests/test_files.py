@@ -281,7 +281,9 @@ class TestNumbers:
         ("cells", "note"),
         [
             ([*range(49), "high"], "'high' in line 51"),
-            (["NA", "x", *range(48)], "'NA', 'x' in lines 2, 3"),
+            (["NA", "x", *range(48)], "'NA' in line 2, 'x' in line 3"),
+            ([*["NA"] * 6, "x", *range(43)], "'NA' in lines 2, 3, 4, 5, 6 and 1 more, 'x' in line 8"),
+            ([*"abcde", *range(45)], "'a' in line 2, 'b' in line 3, 'c' in line 4 and 2 other words"),
             ([1, 2, "NA", "NA", "NA"], "'NA' in lines 4, 5, 6"),
             ([0.5, "inf", 0.25, 0.1, 0.3], "'inf' in line 3"),
             ([1, 2, 3, 4, "1e9999"], "'1e9999' in line 6"),
