@@ -240,12 +240,12 @@ def _are_no_classes(reading: Reading, column: Column) -> bool:
     written, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
     if written.kind == "numbers" and (is_pair or not are_names):
-        reading.unclear(f"{column} holds numbers written as text")
-        mapping = (("mapping", dict.fromkeys(written.others)),) if written.others else ()
+        others = ", ".join(map(repr, written.others[:_SHOWN]))
+        but = f", but {others} too: leave out these rows" if others else ""
+        reading.unclear(f"{column} holds numbers written as text{but}")
+        mapping = (("mapping", dict.fromkeys(written.others)),) if others else ()
         reading.needed.append(Step("labels_to_float", (column.name,), mapping))
-        if written.others:
-            reading.unclear(f"beside them are {', '.join(map(repr, written.others[:_SHOWN]))}: leave out these rows")
-            reading.needed.append(Step("remove_empty_rows", ((column.name,),)))
+        reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
     elif written.kind == "grades" and is_pair and len(written.values) > 2 and column.hint != "class":

@@ -59,7 +59,9 @@ def _read_unread(reading: Reading, column: Column) -> None:
     if column.looks == "numbers":
         needed = reading.label_column is None
         what = f"numbers in a way of writing that is not read, such as {column.known[0]!r}"
-        step = Step("labels_to_float", (column.name,)) if column.written.kind == "numbers" else None
+        if column.written.kind == "numbers":
+            step = Step("labels_to_float", (column.name,))
+            what += "; labels_to_float of selective_st.conversion reads it"
     elif nested:
         needed, step = len(reading.inputs) < 2 and not is_metadata(column), nested.step(column.name)
         what = f"{nested}, whose texts must be taken out"
