@@ -509,7 +509,7 @@ def main() -> None:
     chosen = [mutant for mutant in every if arguments.only in mutant.name]
     with tempfile.TemporaryDirectory(prefix="selective-st-mutants-") as folder:
         copy = Path(folder)
-        for name in (PACKAGE, "tests"):
+        for name in (PACKAGE, "tests", "benchmarks"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         for place, mutant in enumerate(chosen, start=1):
