@@ -126,8 +126,11 @@ class DelimitedFile(TextRows):
                     if len(row.cells) != width:
                         what = f"{name} has {width} columns, but {len(row.cells)} cells in line {row.line}"
                         mend = f'Mend it: cells that hold the delimiter stand in quotes, "like{self.delimiter} this".'
-                        title = f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
-                        raise DataError(f"{what}. {mend}{title * (read == 1)}")
+                        if read == 1:
+                            mend += (
+                                f" If the line before is a title: tail -n +{row.line} {shlex.quote(name)} > rows.csv"
+                            )
+                        raise DataError(f"{what}. {mend}")
                     read += 1
                     yield row
         except csv.Error as error:
@@ -150,7 +153,7 @@ class DelimitedFile(TextRows):
                 return csv.QUOTE_NONE, [f"{self.name}: double quotes are taken as part of the text"]
             if error is not None:
                 raise error if rows > plain_rows else plain_error
-        return csv.QUOTE_MINIMAL, [f"{self.name}: cells in double quotes are taken without them"] * in_quotes
+        return csv.QUOTE_MINIMAL, [f"{self.name}: cells in double quotes are taken without them"] if in_quotes else []
 
     def _tried(self, quoting: int) -> tuple[int, bool, bool, DataError | None]:
         """How many rows can be read so, whether some are in quotes or over several lines, and what is wrong then."""
@@ -201,7 +204,8 @@ class DelimitedFile(TextRows):
             texts = pa.chunked_array([batch[place] for batch in batches], pa.string())
             _refuse_spaced_quotes(self, place, texts)
             columns[name], note = _typed(texts, lines, commas=self.delimiter != ",")
-            written |= {} if columns[name] is texts else {name: texts}
+            if columns[name] is not texts:
+                written[name] = texts
             notes += [f"{self.name}: column {name!r} {note}"] if note else []
         notes = [*self.notes, *notes]
         return FileTable(dataset_of(self.path, pa.table(columns)), self.name, bool(self.head), notes, lines, written)
@@ -414,5 +418,5 @@ def _words_among(numbers: int, words: Sequence[str], lines: Sequence[int]) -> st
     for word, line in zip(words, lines, strict=True):
         places.setdefault(word, []).append(line)
     shown = [f"{word!r:.60} in {shown_rows(found, 'line')}" for word, found in [*places.items()][:_SHOWN_WORDS]]
-    more = f" and {len(places) - _SHOWN_WORDS:,} other words" * (len(places) > _SHOWN_WORDS)
+    more = f" and {len(places) - _SHOWN_WORDS:,} other words" if len(places) > _SHOWN_WORDS else ""
     return f"holds numbers, but {', '.join(shown)}{more}: it stays text; mend these lines, or leave them out"

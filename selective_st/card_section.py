@@ -391,13 +391,12 @@ def _links_of(loss: Any, score_range: Range) -> Iterator[tuple[Link, tuple[str, 
     term = f"The calibration term (weight {weight:g}), which places the scores: "
     if not hasattr(loss, "targets") and not hasattr(loss, "weight_link"):  # in-batch losses may have no labels
         term = f"Where labels are a teacher's scores, {_lower(term)}"
-    calibration = [term + _lower(describe_link(calibration_link, score_range))] if weight else []
-    if calibration_link == link:
-        sentences += calibration
+    if weight and calibration_link == link:
+        sentences.append(term + _lower(by_sensitivity))
     if sentences:
         yield link, tuple(sentences)
-    if calibration_link != link and calibration:
-        yield calibration_link, tuple(calibration)
+    if weight and calibration_link != link:
+        yield calibration_link, (term + _lower(describe_link(calibration_link, score_range)),)
 
 
 def _lower(sentence: str) -> str:

@@ -168,10 +168,8 @@ def _text_columns(file: RowFile, asked: Sequence[str] | None) -> list[str]:
     else:
         found = named_columns(file, asked)
     if len(found) != 2:
-        others, why = (
-            list(dict.fromkeys([*found, *file.names, "OTHER"])),
-            "hold texts" if asked is None else "are named",
-        )
+        others = list(dict.fromkeys([*found, *file.names, "OTHER"]))
+        why = "hold texts" if asked is None else "are named"
         raise DataError(
             f"{file.name} has the columns {', '.join(file.names[:20])}; {len(found)} of them {why}. A score needs two "
             f"texts a row: say which, such as --columns {shlex.quote(','.join(others[:2]))}"

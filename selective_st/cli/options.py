@@ -155,7 +155,8 @@ def words_of(options: Any, *names: str) -> list[str]:
         if isinstance(each.metadata["typer"], ArgumentInfo):
             arguments.append(str(value))
         elif value != each.default and isinstance(value, bool):
-            words.append(name.split("/")[not value])
+            yes, _, no = name.partition("/")
+            words.append(yes if value else no)
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
             texts = [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]

@@ -65,7 +65,7 @@ class Source:
         if label in CLASS_LABELS:
             values = sorted(set(map(str, self.dataset[column])))
             classes = list(getattr(self.dataset.features[column], "names", values))
-            shown = ", ".join([*classes[:_SHOWN_CLASSES], *["..."] * (len(classes) > _SHOWN_CLASSES)])
+            shown = ", ".join([*classes[:_SHOWN_CLASSES], *(["..."] if len(classes) > _SHOWN_CLASSES else [])])
             turned = [doubt for doubt in self.format.doubts if doubt.startswith("the class ")]  # such as that 0 is yes
             are_numbers = classes == values and not turned and None not in map(as_number, classes)
             as_numbers = "" if are_numbers else _AS_NUMBERS
@@ -137,11 +137,14 @@ class Source:
             if None not in (*texts, given) and given == given:
                 first.setdefault(tuple(texts if in_order else sorted(texts)), {}).setdefault(given, row)
         found = [rows for rows in first.values() if len(rows) > 1]
-        shown = [f"{self.table.rows_in_words([*rows.values()])}: {', '.join(map(str, rows))}" for rows in found]
-        examples = "; ".join([*shown[:_SHOWN_CONFLICTS], *["..."] * (len(found) > _SHOWN_CONFLICTS)])
+        if not found:
+            return ""
+        first_few = found[:_SHOWN_CONFLICTS]
+        shown = [f"{self.table.rows_in_words([*rows.values()])}: {', '.join(map(str, rows))}" for rows in first_few]
+        examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
         what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
         mend = "one is wrong, or the texts do not tell it"
-        return f"{self.table.name}: {what} with different labels ({examples}): {mend}" if found else ""
+        return f"{self.table.name}: {what} with different labels ({examples}): {mend}"
 
     @property
     def unclear(self) -> str:

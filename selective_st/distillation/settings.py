@@ -51,7 +51,7 @@ class DistillSettings:
         for name, default in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
-        for name in ("dimensions", "pairs", "epochs", "batch_size", *["layers"] * (self.layers is not None)):
+        for name in ("dimensions", "pairs", "epochs", "batch_size", *(["layers"] if self.layers is not None else [])):
             whole_number("distill", name, getattr(self, name), least=1)
         found = list_of("distill", "thresholds", self.thresholds, "numbers", "[0.85]")
         if not found or not all(-1 <= finite_number("distill", "threshold", each) <= 1 for each in found):

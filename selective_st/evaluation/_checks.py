@@ -44,10 +44,8 @@ def checked_weights(owner: str, weight: Any, pairs: int) -> Floats:
     """The weights of pairs, all 1 where none are given; or raise unless they are as many numbers >= 0, not all 0."""
     weights = np.ones(pairs) if weight is None else checked_scores("weight", weight)
     if len(weights) != pairs or weights.min() < 0 or not weights.any():
-        allowed, mend = (
-            f"a number >= 0 for each of {pairs} pairs, not all 0",
-            "Leave it out where all pairs count alike.",
-        )
+        allowed = f"a number >= 0 for each of {pairs} pairs, not all 0"
+        mend = "Leave it out where all pairs count alike."
         raise ValueError(f"{owner}: weight must hold {allowed}, got {weight!r:.60}. {mend}")
     return weights
 

@@ -652,10 +652,8 @@ def _check_domain(owner: str, link: Link, what: str, *scores: Tensor) -> None:
     for tensor in scores:
         low, high = (float(end) for end in tensor.detach().aminmax()) if tensor.numel() else link.domain
         if low < link.domain.low or high > link.domain.high:
-            got, mend = (
-                f"values from {low:g} to {high:g}",
-                "link.linear_outside(low, high), with ends inside the domain",
-            )
+            got = f"values from {low:g} to {high:g}"
+            mend = "link.linear_outside(low, high), with ends inside the domain"
             raise ValueError(f"{owner}: {what} must lie within the link's domain {link.domain}, got {got}. Use {mend}.")
 
 

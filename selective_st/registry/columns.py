@@ -337,7 +337,9 @@ def _is_by_modality(value: Any) -> bool:
 
 def holds_infinite(value: Any) -> bool:
     """Whether it is an infinite number, or a list that holds one."""
-    return any(map(holds_infinite, value)) if isinstance(value, list) else value in (math.inf, -math.inf)
+    if isinstance(value, list):
+        return any(map(holds_infinite, value))
+    return isinstance(value, float) and math.isinf(value)
 
 
 def are_messages(values: Sequence[Any]) -> bool:
@@ -348,11 +350,12 @@ def are_messages(values: Sequence[Any]) -> bool:
 
 def _is_written_data(text: str) -> bool:
     """Whether a text is a list or a dict, written as JSON or as Python does."""
-    if text.strip()[:1] not in ("[", "{"):
+    text = text.strip()
+    if text[:1] + text[-1:] not in ("[]", "{}"):
         return False
     for read in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return isinstance(read(text.strip()), (list, dict))
+            return isinstance(read(text), (list, dict))
     return False
 
 

@@ -27,7 +27,9 @@ def choose_columns(reading: Reading) -> None:
     texts = [column for column in usable if column.kind in _INPUTS and not _is_said_of_a_text(column)]
     _choose_label(reading, usable, texts)
     left = _without(usable, (reading.label_column, *reading.label_rivals))
-    inputs = [column for column in left if column.kind in _INPUTS and not _is_stray(reading, column, texts)]
+    sentences = sum(text.looks in ("text", "") for text in texts)
+    given = [column for column in left if column.kind in _INPUTS]
+    inputs = [column for column in given if not _is_stray(reading, column, texts, sentences)]
     _choose_inputs(reading, inputs, left)
     strays = _without(reading.columns, (*reading.inputs, reading.label_column))
     for column in strays:
@@ -232,8 +234,8 @@ def _is_plausible(column: Column) -> bool:
 # --- The inputs -------------------------------------------------------------------------------------------------------
 
 
-def _is_stray(reading: Reading, column: Column, texts: Sequence[Column]) -> bool:
-    """Whether texts are none to train on."""
+def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentences: int) -> bool:
+    """Whether texts are none to train on; `sentences` tells how many columns hold more than a word or two."""
     if names.key_of(column.name) in names.TRAINER_LABELS or _is_said_of_a_text(column):
         return True
     if column.kind != "text":
@@ -248,7 +250,7 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column]) -> bool
     if column.hint and reading.label_column is None:
         return are_class_names(column.cells)
     most = {"category": 0, "short": 1, "code": 1}  # so many sentences may stand beside a text that looks so
-    return sum(text.looks in ("text", "") for text in texts) > most.get(column.looks, len(texts))
+    return column.looks in most and sentences > most[column.looks]
 
 
 def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column]) -> None:
