@@ -413,6 +413,22 @@ def test_conflicts_are_not_sought_in_columns_of_lists() -> None:
         conflicting_rows(lists, ("a", "b"), "score")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "label", "says"),
+    [
+        ("a", "score", r"inputs must be a list of names of columns \(a, b, score\), got 'a' of type str"),
+        ((), "score", r"inputs must hold names of columns .*, at least one, got \(\)"),
+        (("a", "c"), "score", r"inputs must hold names of columns .*got \('a', 'c'\)"),
+        (("a", "b"), "gold", "label must be one of score, got 'gold'"),
+        (("a", "score"), "score", "label must be one of b, got 'score'"),
+        (("score",), "b", "column 'score' must hold texts, got values of type float"),
+    ],
+)
+def test_columns_in_which_conflicts_cannot_be_sought(inputs: Any, label: str, says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"conflicting_rows: {says}"):
+        conflicting_rows({"a": ["x", "x"], "b": ["y", "y"], "score": [0.0, 1.0]}, inputs, label)
+
+
 def test_the_same_pair_with_the_same_label_is_no_conflict() -> None:
     data = Dataset.from_dict({"a": A * 2, "b": B * 2, "score": SCORES * 2})
     assert not check_dataset(data, "CosineSimilarityLoss").findings

@@ -11,6 +11,7 @@ import numpy as np
 import scipy  # whose parts come when they are used
 from numpy.typing import NDArray
 
+from selective_st._validation import list_of, one_of
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
@@ -19,7 +20,7 @@ from selective_st.registry.checks.scan import Integers, Numbers, Scan, scan
 from selective_st.registry.code import wrapped
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.steps import Code, Step
-from selective_st.registry.table import tables
+from selective_st.registry.table import present, tables
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
@@ -181,7 +182,8 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
         What was found; None if there is no such row.
 
     Raises:
-        TypeError: If an input holds no texts, such as lists of them.
+        TypeError: If an input holds no texts, such as lists of them, or `inputs` is no list.
+        ValueError: If there is no such column, or the label is an input.
 
     Example:
         >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
@@ -189,12 +191,16 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
         >>> found.rows.tolist(), found.examples
         ([0, 2], (((0, 0.2), (2, 0.9)),))
     """
-    (table,) = tables(data)
-    seen = scan(table, inputs, label)
-    for column in inputs:
+    owner, (table,) = "conflicting_rows", tables(data)
+    there = f"names of columns ({', '.join(table.columns)})"
+    texts = list_of(owner, "inputs", inputs, there, '("sentence1", "sentence2")', table.columns.__contains__)
+    one_of(owner, "label", label, [name for name in table.columns if name not in texts], "Name the column of labels.")
+    seen = scan(table, texts, label)
+    for column in texts:
         if seen.texts[column].hashes is None:
-            raise TypeError(f"conflicting_rows: column {column!r} must hold texts. Leave it out of inputs.")
-    return _conflicts(seen, inputs, is_ordered=is_ordered)
+            got = type(next(iter(present(table.values[column])), None)).__name__
+            raise TypeError(f"{owner}: column {column!r} must hold texts, got values of type {got}. Name one of texts.")
+    return _conflicts(seen, texts, is_ordered=is_ordered)
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
