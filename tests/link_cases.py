@@ -14,6 +14,7 @@ from selective_st.links import (
     ConstantLink,
     ExponentialLink,
     IdentityLink,
+    Interval,
     LinearOutsideLink,
     Link,
     PiecewiseLink,
@@ -36,6 +37,15 @@ class ArctanCase(Link):
 
     def h(self, z: Tensor) -> Tensor:
         return torch.atan(self.scale * z)
+
+
+class From1(Link):
+    """A link whose domain lies beside 0: NaN below 1."""
+
+    domain = Interval(1.0, 9.0)
+
+    def h(self, z: Tensor) -> Tensor:
+        return (z - 1).sqrt()
 
 
 @dataclass(frozen=True)

@@ -330,7 +330,7 @@ MUTANTS = [
     ),
     # Vocabulary
     Mutant(
-        "functional/vocabulary.py", "scores = torch.where(forbidden, self.link._some_score, scores)", "pass", VOCABULARY
+        "functional/vocabulary.py", "scores = torch.where(forbidden, some_score(self.link), scores)", "pass", VOCABULARY
     ),
     Mutant(
         "functional/vocabulary.py",
@@ -340,7 +340,7 @@ MUTANTS = [
     ),
     Mutant(
         "functional/vocabulary.py",
-        "p, s = (torch.where(q > 0, scores, softmax.link._some_score) for scores in (p, s))",
+        "p, s = (torch.where(q > 0, scores, some_score(calibration_link)) for scores in (p, s))",
         "pass",
         VOCABULARY,
     ),

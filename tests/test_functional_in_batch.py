@@ -18,8 +18,9 @@ from torch import Tensor
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
 from selective_st.functional._in_batch_common import InBatchSetting
 from selective_st.functional.in_batch import in_batch_loss_of_scores
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Interval, Link, SigmoidLink
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
 from tests import random_inputs
+from tests.link_cases import From1
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 from tests.tolerances import SCORE, assert_close, assert_same_step, largest, rounding
 
@@ -654,12 +655,6 @@ def test_a_calibration_link_of_its_own(targets: str, link: Link) -> None:
 def test_an_unknown_teachers_score_needs_no_score_of_the_links_domain() -> None:
     """What it is filled with counts for nothing."""
 
-    class From1(Link):
-        domain = Interval(1.0, 9.0)
-
-        def h(self, z: Tensor) -> Tensor:
-            return (z - 1).sqrt()  # NaN below 1
-
     queries, documents = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])
     negatives = torch.tensor([[0.9, 0.8], [0.8, 0.9]])
     target = torch.tensor([[2.0, 1.5], [2.5, math.nan]])
@@ -786,6 +781,26 @@ class TestDigits:
                 if form == "plain":  # which adds up the positive's slope from terms of the size of a row's share
                     bound += rounding(torch.float32, 4) / rows
                 assert ((one - other).abs() <= bound).all(), form
+
+    @pytest.mark.parametrize("order", [1, 2])
+    def test_the_slope_of_a_positive_nearly_right_in_both_directions(self, order: int) -> None:
+        """It is what the others share, 1e-5, and no difference of shares that are nearly 1/2."""
+        scores = torch.linspace(0, 1, 25).view(5, 5) + 12 * torch.eye(5)
+        ours, right = (
+            self.value_and_slopes("fused", scores.to(dtype), self.SETTINGS["joint symmetric"], order)[1].diagonal()
+            for dtype in (torch.float32, torch.float64)
+        )
+        assert ((ours / right - 1).abs() < (1e-5 if order == 1 else 1e-3)).all()
+
+    @pytest.mark.parametrize("form", ["fused", "plain"])
+    def test_the_loss_of_a_row_that_student_and_teacher_hold_for_right(self, form: Any) -> None:
+        """It is about what both leave to the others, 1e-8, and no difference of logarithms."""
+        taught = {"target_scores": 22 * torch.eye(4), "calibration": 0.0}
+        loss = self.value_and_slopes(form, 20 * torch.eye(4), taught, 1)[0]
+        left, left_by_teacher = (3 / (math.exp(positive) + 3) for positive in (20, 22))
+        right = left_by_teacher * math.log(left_by_teacher / left)
+        right += (1 - left_by_teacher) * (math.log1p(-left_by_teacher) - math.log1p(-left))
+        assert_close(loss, torch.tensor(right), exponent=22.0)
 
     @pytest.mark.parametrize("form", ["fused", "plain"])
     def test_small_second_derivatives_of_a_great_loss(self, form: Any) -> None:

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from selective_st.functional import listwise_label_loss, listwise_matching_loss
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink, SinhLink, high_scores
 from tests import random_inputs
-from tests.link_cases import LINK_CASES, LinkCase
+from tests.link_cases import LINK_CASES, From1, LinkCase
 from tests.loss_references import composite_divergence, listwise_label, listwise_matching
 from tests.tolerances import DTYPES, SCORE, accuracy, assert_close, assert_within, largest, rounding
 
@@ -359,6 +359,15 @@ def labelled(predicted: Tensor, target: Tensor, **arguments: Any) -> Tensor:
     labels = torch.where(mask, Y[: len(predicted), : predicted.shape[1]], 0)
     labels = torch.where(mask.any(1, keepdim=True) & (labels.sum(1, keepdim=True) == 0), mask.long(), labels)
     return listwise_label_loss(predicted, labels, high_scores(), 0.2, label_smoothing=0.1, mask=mask, **arguments)
+
+
+def test_what_does_not_count_needs_no_score_of_the_calibrations_domain() -> None:
+    predicted, target = torch.tensor([[2.0, 3.0, 0.0]]), torch.tensor([[2.5, 2.0, math.nan]])
+    padded, without = (
+        listwise_matching_loss(p, s, ConstantLink(), calibration_link=From1())
+        for p, s in ((predicted, target), (predicted[:, :2], target[:, :2]))
+    )
+    assert_close(padded, without)
 
 
 @pytest.mark.parametrize("loss", [matching, labelled])

@@ -33,7 +33,7 @@ from selective_st.links import (
     SinhLink,
 )
 from tests import random_inputs
-from tests.link_cases import ArctanCase
+from tests.link_cases import ArctanCase, From1
 from tests.tolerances import DTYPES, SCORE, SEARCHED, are_close, assert_close, assert_within, largest, rounding
 
 pytestmark = pytest.mark.numerical
@@ -403,6 +403,16 @@ def test_a_token_that_is_ruled_out_counts_for_nothing() -> None:
             (gradient,) = torch.autograd.grad(ours, z)
             assert gradient.isfinite().all()
             assert (gradient[:, 7] == 0).all()
+
+
+@pytest.mark.parametrize("ruled_out", [-math.inf, -1000.0])
+def test_a_token_that_is_ruled_out_needs_no_score_of_the_calibrations_domain(ruled_out: float) -> None:
+    z, s = torch.tensor([[2.0, 3.0, ruled_out]]), torch.tensor([[2.5, 2.0, ruled_out]])
+    ours, without = (
+        vocabulary_matching_loss(p, t, ConstantLink(), calibration_link=From1(), center=None)
+        for p, t in ((z, s), (z[:, :2], s[:, :2]))
+    )
+    assert_close(ours, without)
 
 
 def test_where_nothing_counts_it_is_zero_with_a_graph() -> None:

@@ -164,6 +164,12 @@ def without_padding(mask: Tensor | None, target: Tensor) -> Tensor | None:
     return ~padded if mask is None else mask & ~padded
 
 
+def some_score(*links: Link) -> float:
+    """A score within the domains of all links, for what does not count."""
+    lowest, highest = max(link.domain.low for link in links), min(link.domain.high for link in links)
+    return min(max(0.0, lowest), highest)
+
+
 def fill_masked(scores: Tensor, mask: Tensor | None, filling: float) -> Tensor:
     """Harmless scores where the mask says so: a NaN there must reach neither the loss nor, by 0 * NaN, the gradient."""
     return scores if mask is None else torch.where(mask, scores, filling)

@@ -47,6 +47,7 @@ from selective_st.functional._common import (
     mean_under,
     precise,
     reduce_loss,
+    some_score,
     without_padding,
 )
 from selective_st.links import Link
@@ -120,16 +121,16 @@ def listwise_matching_loss(
     if not is_finite(target):
         mask, never = without_padding(mask, target), target == -math.inf
         never = never if may_hold(never) else None
-    predicted = fill_masked(predicted, mask, link._some_score)
+    links = (link, rule.calibration_link) if rule.calibration else (link,)
+    predicted = fill_masked(predicted, mask, some_score(*links))
     if mask is not None:
         target = torch.where(mask, target, predicted.detach().to(target.dtype))
     if never is not None:
         never = never if mask is None else never & mask
         look(partial(_check_never, owner), never, mask)
         target = torch.where(never, predicted.detach().to(target.dtype), target)
-    check_domain(owner, link, predicted, target)
-    if rule.calibration:
-        check_domain(owner, rule.calibration_link, predicted, target)
+    for own in links:
+        check_domain(owner, own, predicted, target)
     return reduce_loss(owner, rule(predicted, target, mask, never), _rows(mask), weight, reduction)
 
 
@@ -199,7 +200,7 @@ def listwise_label_loss(
     link, temperature, smoothing = checked(owner, link=link, temperature=temperature, label_smoothing=label_smoothing)
     predicted, mask, weight = _check_lists(owner, predicted, mask, weight)
     probabilities, one_right = _check_labels(owner, labels, predicted, mask)
-    predicted, rows = fill_masked(predicted, mask, link._some_score), _rows(mask)
+    predicted, rows = fill_masked(predicted, mask, some_score(link)), _rows(mask)
     if smoothing:
         one_right = False
         count: Tensor | int = predicted.shape[-1]

@@ -30,7 +30,14 @@ from typing_extensions import override
 from selective_st._autograd import answers_at_once
 from selective_st._caller import caller
 from selective_st.functional._checks import check_mask, check_nonnegative, check_scores, check_weight, checked, one_of
-from selective_st.functional._common import KnownGradient, fill_masked, is_finite, reduce_loss, without_padding
+from selective_st.functional._common import (
+    KnownGradient,
+    fill_masked,
+    is_finite,
+    reduce_loss,
+    some_score,
+    without_padding,
+)
 from selective_st.functional.pairwise import SMALLEST_IDEAL, among_first, ranks_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links.base import check_domain
@@ -122,7 +129,7 @@ def order_loss(
     is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
     weight = check_weight(owner, weight, predicted.shape)
     counts = mask if is_finite(target) else without_padding(mask, target)
-    scores, target = fill_masked(predicted, counts, link._some_score), fill_masked(_precise(target.detach()), counts, 0)
+    scores, target = fill_masked(predicted, counts, some_score(link)), fill_masked(_precise(target.detach()), counts, 0)
     shares = None if counts is None else counts.to(target.dtype)
     if weight is not None:
         shares = fill_masked(weight.detach(), counts, 0).to(target.dtype)

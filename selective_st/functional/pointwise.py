@@ -21,7 +21,15 @@ from typing_extensions import override
 
 from selective_st._caller import caller
 from selective_st.functional._checks import check_link, check_mask, check_scores, check_weight, checked
-from selective_st.functional._common import KnownGradient, Reduction, counting, fill_masked, precise, reduce_loss
+from selective_st.functional._common import (
+    KnownGradient,
+    Reduction,
+    counting,
+    fill_masked,
+    precise,
+    reduce_loss,
+    some_score,
+)
 from selective_st.links import Link
 
 
@@ -150,8 +158,8 @@ def _pointwise(
     weight = check_weight(owner, weight, predicted.shape)
     mask = counting(check_mask(owner, mask, predicted), weight)
     if mask is not None:  # else nothing is worked out, which would keep a GPU waiting
-        filling = target_of_score(torch.tensor(link._some_score, device=target.device))
-        predicted = fill_masked(predicted, mask, link._some_score)
+        filling = target_of_score(torch.tensor(some_score(link), device=target.device))
+        predicted = fill_masked(predicted, mask, some_score(link))
         target = torch.where(mask, target, filling.to(target.dtype))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
 

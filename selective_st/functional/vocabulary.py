@@ -38,7 +38,7 @@ from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pu
 from selective_st._caller import caller, wording
 from selective_st._validation import instance_of
 from selective_st.functional._checks import check_calibration, check_indices, check_mask, check_nonnegative, checked
-from selective_st.functional._common import Reduction, mean_under, potentials, reduce_loss, single_or_double
+from selective_st.functional._common import Reduction, mean_under, potentials, reduce_loss, single_or_double, some_score
 from selective_st.functional.output_layer import HiddenStates, block_length, by_tokens, linear_logits, logits_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import check_tensor
@@ -379,7 +379,7 @@ class _Softmax:
         scale = 1 / self.temperature
         if self.link._potential_at_bottom == -math.inf or not may_hold(forbidden := scores == -math.inf):
             return potentials(self.link, scores, scale)
-        scores = torch.where(forbidden, self.link._some_score, scores)
+        scores = torch.where(forbidden, some_score(self.link), scores)
         return potentials(self.link, scores, scale).masked_fill(forbidden, -math.inf)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
@@ -423,7 +423,7 @@ def _teacher_losses(
     losses = mean_under(q, log_q - log_r)
     if calibration:
         q = q[..., : p.shape[-1]]
-        p, s = (torch.where(q > 0, scores, softmax.link._some_score) for scores in (p, s))
+        p, s = (torch.where(q > 0, scores, some_score(calibration_link)) for scores in (p, s))
         check_domain(softmax.owner, calibration_link, p, s)
         losses = losses + calibration / softmax.temperature * mean_under(q, calibration_link.divergence(p, s))
     return losses

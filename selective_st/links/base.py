@@ -393,11 +393,6 @@ class Link:
             raise ValueError(f"{name}: a link must be nondecreasing, but {got}. {mend}")
         _set(self, _validated=True)
 
-    @property
-    def _some_score(self) -> float:
-        """A score within the domain, for what does not count."""
-        return min(max(0.0, self.domain.low), self.domain.high)
-
     @cached_property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
