@@ -97,6 +97,7 @@ class TestLabels:
     def test_margins(self) -> None:
         assert scale_margins(pairs([-5, 10]), "label", 10)["label"][:] == [-0.5, 1.0]
         assert scale_margins(pairs([[-5.0, 10.0]]), "label", 10)["label"][:] == [[-0.5, 1.0]]
+        assert scale_margins(pairs([-0.5, 0.25]), "label", 0.5)["label"][:] == [-1.0, 0.5]
         with pytest.raises(DataError, match=r"row 1 .*wider"):
             scale_margins(pairs([1, -11]), "label", 10)
         with pytest.raises(ValueError, match="width must be above 0"):

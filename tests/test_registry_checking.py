@@ -18,6 +18,7 @@ from sentence_transformers.base.data_collator import BaseDataCollator
 from sentence_transformers.sentence_transformer import losses as st_losses
 from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
+from transformers import PretrainedConfig
 
 from selective_st.cross_encoder.losses import SelectiveOrderLoss as CrossOrderLoss
 from selective_st.errors import DataError
@@ -446,6 +447,8 @@ def test_the_loss_may_be_an_object_a_name_or_one_for_each_dataset(static_model: 
     names = {"graded": "CosineSimilarityLoss", "plain": st_losses.MultipleNegativesRankingLoss(static_model)}
     report = check_dataset(both, names)
     assert [(finding.dataset, finding.code) for finding in report.findings] == [("graded", "label-range")]
+    assert "label-range in graded" in str(report.findings[0])
+    assert " in None" not in str(check_dataset(pairs, "CosineSimilarityLoss").findings[0])
     assert not check_dataset(mended(report.findings[0], both)["dataset"], names).findings
     with pytest.raises(ValueError, match="lacks 'plain'"):
         check_dataset(both, {"graded": "CosineSimilarityLoss"})
@@ -521,6 +524,7 @@ def test_one_number_where_a_list_is_needed() -> None:
 def test_the_outputs_of_a_cross_encoder_suit_the_loss() -> None:
     class CrossEncoder(nn.Module):
         num_labels = 3
+        config = PretrainedConfig(name_or_path="a/reranker")
 
     model = CrossEncoder()
     pairs = {"a": A, "b": B, "label": BINARY}
@@ -528,7 +532,8 @@ def test_the_outputs_of_a_cross_encoder_suit_the_loss() -> None:
     assert "num_labels=1" in finding.mend
     assert check_dataset(pairs, "CrossEntropyLoss", model=model).ok
     classes = {**pairs, "label": [i % 5 for i in range(N)]}
-    assert "num_labels=5" in only(check_dataset(classes, "CrossEntropyLoss", model=model), "class-range").mend
+    mend = only(check_dataset(classes, "CrossEntropyLoss", model=model), "class-range").mend
+    assert "CrossEncoder('a/reranker', num_labels=5)" in mend.replace('"', "'")
 
 
 def test_a_sparse_loss_needs_its_wrapper() -> None:
@@ -728,6 +733,7 @@ def test_a_label_under_another_name_is_checked_as_it_would_be_read(as_text: bool
     report = check_dataset(dataset, "CosineSimilarityLoss")
     assert codes(report) == ["no-label", "label-range"], str(report)
     assert report.findings[1].column == "similarity"
+    assert report.findings[1].message.startswith("once 'similarity' is the label: ")
     assert report.findings[1].rows == tuple(i for i, grade in enumerate(grades) if grade > 1)[:5]
     for finding in report.findings:
         dataset = mended(finding, dataset)["dataset"]
