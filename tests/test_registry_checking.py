@@ -7,6 +7,7 @@ import json
 import math
 import random
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.data_collator import BaseDataCollator
+from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.sentence_transformer import losses as st_losses
 from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
@@ -458,6 +460,9 @@ def test_the_loss_may_be_an_object_a_name_or_one_for_each_dataset(static_model: 
         check_dataset(pairs, st_losses.CoSENTLoss)
     with pytest.raises(ValueError, match="sampler must be one of"):
         check_dataset(pairs, "CoSENTLoss", sampler="no_doubles")
+    with pytest.raises(TypeError, match="sampler must be one of"):
+        check_dataset(pairs, "CoSENTLoss", sampler=5)
+    assert check_dataset(pairs, "CoSENTLoss", sampler=NoDuplicatesBatchSampler).ok
     with pytest.raises(ValueError, match="batch_size"):
         check_dataset(pairs, "CoSENTLoss", batch_size=0)
 
@@ -491,6 +496,10 @@ def test_a_report_says_all_it_knows_and_raises_for_errors() -> None:
     assert "scale_labels" in str(report)
     with pytest.raises(DataError, match="scale_labels"):
         report.raise_for_errors()
+    later = replace(report, findings=(*report.findings, Finding("warning", "small", "what comes after")))
+    with pytest.raises(DataError, match="label-range") as raised:
+        later.raise_for_errors()
+    assert "what comes after" not in str(raised.value)
     check_dataset({"a": A, "b": B, "score": SCORES}, "CosineSimilarityLoss").raise_for_errors()
 
 
@@ -513,6 +522,11 @@ def test_streams_and_transforms_are_read_as_far_as_documented(monkeypatch: pytes
         assert f"more than {report.read}" in report.not_checked
     monkeypatch.setattr("selective_st.registry.checks.SCAN_ROWS", N - 1)
     assert f"all {N} rows: counts are of {N}" in check_dataset(stored, "CosineSimilarityLoss").not_checked
+
+
+def test_classes_are_no_scores_of_in_batch_losses_that_ignore_them() -> None:
+    data = {"anchor": A, "positive": B, "label": [i % 3 for i in range(N)]}
+    assert codes(check_dataset(data, "SelectiveMultipleNegativesRankingLoss")) == ["label-unused"]
 
 
 def test_one_number_where_a_list_is_needed() -> None:
