@@ -529,6 +529,18 @@ def test_classes_are_no_scores_of_in_batch_losses_that_ignore_them() -> None:
     assert codes(check_dataset(data, "SelectiveMultipleNegativesRankingLoss")) == ["label-unused"]
 
 
+@pytest.mark.parametrize(
+    ("scores", "widest"), [([-1.5, 1.0, -1.0], 2.5), ([1.5, 1.2, 1.0], 0), ([1.0, -1.2, 0.5], 2.2)]
+)
+def test_the_margins_of_a_teachers_scores_are_those_of_the_first_from_the_others(
+    scores: list[float], widest: float
+) -> None:
+    data = {"query": A, "positive": B, "negative_1": C, "negative_2": texts("d"), "scores": [scores] * N}
+    found = [one.message for one in check_dataset(data, "MarginMSELoss").findings if one.code == "margin-range"]
+    assert len(found) == bool(widest)
+    assert all(f"as large as {widest:g}." in message for message in found)
+
+
 def test_one_number_where_a_list_is_needed() -> None:
     data = {"q": A, "d1": B, "d2": C, "score": SCORES}
     assert only(check_dataset(data, "DistillKLDivLoss"), "label-is-scalar").severity == "error"
