@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from selective_st import functional
 from selective_st.cross_encoder import losses as cross
-from selective_st.links import ConstantLink
+from selective_st.links import ConstantLink, Link, SigmoidLink
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveListwiseLoss,
@@ -36,7 +39,8 @@ from selective_st.losses import (
 )
 from selective_st.sparse_encoder import losses as sparse
 from selective_st.weights import WEIGHT_COLUMNS, RowWeights, with_row_weights
-from tests import model_types
+from tests import model_types, random_inputs
+from tests.link_cases import From1
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, LOSS_CASES, EchoModel, LossCase
 from tests.loss_properties import ROWS, columns_for, labels_for, leaves
 from tests.model_types import sentence
@@ -119,6 +123,35 @@ def test_no_weight_at_all_is_no_loss(case: LossCase) -> None:
     value, *gradients = weighed(case.loss(), columns_for(case), labels_for(case), torch.zeros(ROWS))
     assert value == 0
     assert all(gradient.abs().sum() == 0 for gradient in gradients)
+
+
+OF_WEIGHTS: dict[str, Callable[..., Tensor]] = {
+    "matching": functional.matching_loss,
+    "pairwise": lambda p, s, link, **weight: functional.pairwise_loss(p, s, link, **weight),
+    "listwise matching": functional.listwise_matching_loss,
+    "listwise label": lambda p, s, link, **weight: functional.listwise_label_loss(
+        p, torch.zeros(len(p), dtype=torch.int64), link, **weight
+    ),
+    "order": functional.order_loss,
+    "order of lists": partial(functional.order_loss, form="logistic"),
+}
+
+
+@pytest.mark.parametrize("link", [From1(), SigmoidLink()], ids=repr)
+@pytest.mark.parametrize("held", [math.nan, math.inf, 0.0])
+@pytest.mark.parametrize("name", OF_WEIGHTS)
+def test_a_row_of_weight_0_may_hold_anything(name: str, held: float, link: Link) -> None:
+    """Also what is no score of the link's domain."""
+    shape = (3, 4) if "list" in name else (3,)
+    generator = random_inputs.generator(1)
+    predicted, target = (2 + torch.rand(shape, generator=generator, dtype=torch.float64) for _ in "ps")
+    weight, rows = torch.tensor([1.0, 0.0, 2.0]), [0, 2]
+    spoilt = [scores.index_fill(0, torch.tensor([1]), held).requires_grad_() for scores in (predicted, target)]
+    loss = OF_WEIGHTS[name](spoilt[0], spoilt[1].detach(), link, weight=weight)
+    assert_close(loss, OF_WEIGHTS[name](predicted[rows], target[rows], link, weight=weight[rows]))
+    (gradient,) = torch.autograd.grad(loss, spoilt[0])
+    assert gradient.isfinite().all()
+    assert (gradient[1] == 0).all()
 
 
 def test_a_list_of_the_batch_has_no_rows() -> None:

@@ -32,6 +32,7 @@ from selective_st._caller import caller
 from selective_st.functional._checks import check_mask, check_nonnegative, check_scores, check_weight, checked, one_of
 from selective_st.functional._common import (
     KnownGradient,
+    counting,
     fill_masked,
     is_finite,
     reduce_loss,
@@ -128,7 +129,7 @@ def order_loss(
     mask = check_mask(owner, mask, predicted)
     is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
     weight = check_weight(owner, weight, predicted.shape)
-    counts = mask if is_finite(target) else without_padding(mask, target)
+    counts = counting(mask if is_finite(target) else without_padding(mask, target), weight)
     scores, target = fill_masked(predicted, counts, some_score(link)), fill_masked(_precise(target.detach()), counts, 0)
     shares = None if counts is None else counts.to(target.dtype)
     if weight is not None:
