@@ -654,7 +654,6 @@ def test_a_calibration_link_of_its_own(targets: str, link: Link) -> None:
 
 def test_an_unknown_teachers_score_needs_no_score_of_the_links_domain() -> None:
     """What it is filled with counts for nothing."""
-
     queries, documents = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])
     negatives = torch.tensor([[0.9, 0.8], [0.8, 0.9]])
     target = torch.tensor([[2.0, 1.5], [2.5, math.nan]])
@@ -664,6 +663,18 @@ def test_an_unknown_teachers_score_needs_no_score_of_the_links_domain() -> None:
     assert_close(loss, in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=filled))
     plain = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target, form="plain")
     assert_close(loss, plain)
+
+
+@pytest.mark.parametrize("unknown", [math.nan, -math.inf])
+@pytest.mark.parametrize("form", ["fused", "plain"])
+def test_what_has_no_label_needs_no_score_of_the_calibrations_domain(form: Any, unknown: float) -> None:
+    queries, documents = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    taught = {"target_scores": torch.tensor([[2.0, unknown], [2.5, unknown]]), "form": form}
+    ours, everywhere = (
+        in_batch_loss(queries, [documents, documents / 9], CONSTANT.link, 2.0, calibration_link=link, **taught)
+        for link in (From1(), From1().linear_outside(1.5, None))  # the same for the scores that have a label
+    )
+    assert_close(ours, everywhere)
 
 
 @pytest.mark.parametrize("form", ["fused", "plain"])

@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.functional._blockwise import Direction, Products, Slopes, differentiated
-from selective_st.functional._common import mean_under, potentials
+from selective_st.functional._common import mean_under, potentials, some_score
 from selective_st.functional._in_batch_common import Batch, InBatchSetting
 from selective_st.links import Link
 from selective_st.links._numerics import _to_working_precision
@@ -255,8 +255,9 @@ class InBatchRows:
             log_label = torch.log_softmax(potential.masked_fill(~known, -math.inf), -1)
             more = torch.zeros_like(p)
             if setting.calibrates:
-                target = torch.where(known, target.to(p), p.detach())
-                more = setting.calibration * setting.scale * setting.calibration_link.divergence(p, target)
+                filling = some_score(setting.calibration_link)
+                pair = (torch.where(known, x, filling) for x in (p, target.to(p)))
+                more = setting.calibration * setting.scale * setting.calibration_link.divergence(*pair)
             found.taught = log_label.exp().to(p), log_label.to(p), of_label, more
         if setting.label_smoothing:
             counted, count = logits, torch.full_like(logits[:, :1], logits.shape[1])
