@@ -1,6 +1,6 @@
 """Train with the real trainer in one process or several, and write down every step's loss.
 
-    torchrun --nproc_per_node 2 -m tests.gather_script FOLDER RUN ...
+    accelerate launch --num_processes 2 -m tests.gather_script FOLDER RUN ...
 
 The batches coincide: rows go in order (or, in the run "shuffled", in one seeded order), batches of the joined size
 divided by the number of processes are dealt to the processes in turn, and no sampler looks at the texts.
@@ -26,6 +26,7 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch import nn
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 
@@ -33,6 +34,7 @@ from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss, Sel
 from tests import random_inputs
 from tests.loss_cases import ALL_DIRECTIONS, SYMMETRIC
 from tests.model_types import bert_model, sentence, static_model
+from tests.processes import START
 
 JOINED = 8  # rows of a joined batch
 ROWS = 3 * JOINED + 3  # the last, smaller batch is left out
@@ -124,10 +126,10 @@ def train(name: str, folder: Path, processes: int) -> tuple[list[dict[str, float
     return [entry for entry in logs if entry], torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def main() -> None:
+def main(place: str, *names: str) -> None:
     """Some runs, each process in a file of its own."""
     torch.set_num_threads(1)
-    folder, names, rank = Path(sys.argv[1]), sys.argv[2:], os.environ["RANK"]
+    folder, rank = Path(place), os.environ["RANK"]
     for name in names:
         RUNS[
             name
@@ -137,5 +139,13 @@ def main() -> None:
     torch.save({name: parameters for name, (_, parameters) in found.items()}, folder / f"{rank}.pt")
 
 
+def torchrun(*arguments: str) -> None:
+    """What the command of this name does with two processes; these are forks, which need not import anything."""
+    config = LaunchConfig(
+        1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method=START, monitor_interval=0.1
+    )
+    elastic_launch(config, main)(*arguments)
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

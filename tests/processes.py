@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-FORKS: Any = multiprocessing.get_context("forkserver")
+START = "forkserver"
+FORKS: Any = multiprocessing.get_context(START)
 
 # Here, before the first of them starts: there is one server for all tests, and it finds what is installed.
 multiprocessing.set_forkserver_preload(
