@@ -26,7 +26,6 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch import nn
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 
@@ -34,7 +33,6 @@ from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss, Sel
 from tests import random_inputs
 from tests.loss_cases import ALL_DIRECTIONS, SYMMETRIC
 from tests.model_types import bert_model, sentence, static_model
-from tests.processes import START
 
 JOINED = 8  # rows of a joined batch
 ROWS = 3 * JOINED + 3  # the last, smaller batch is left out
@@ -137,14 +135,6 @@ def main(place: str, *names: str) -> None:
     found = {name: train(name, folder, int(os.environ["WORLD_SIZE"])) for name in names}
     (folder / f"{rank}.json").write_text(json.dumps({name: logs for name, (logs, _) in found.items()}))
     torch.save({name: parameters for name, (_, parameters) in found.items()}, folder / f"{rank}.pt")
-
-
-def torchrun(*arguments: str) -> None:
-    """What the command of this name does with two processes; these are forks, which need not import anything."""
-    config = LaunchConfig(
-        1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method=START, monitor_interval=0.1
-    )
-    elastic_launch(config, main)(*arguments)
 
 
 if __name__ == "__main__":

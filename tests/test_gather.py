@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ import torch
 import torch.distributed as dist
 import yaml
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tests.gather_cases import CASES, CONSTANT, DIMENSION, DTYPES, LOSSES, OPTIONS, ROWS, WORLDS, process, run, table
-from tests.gather_script import RUNS, torchrun, train
+from tests.gather_script import RUNS, main, train
 from tests.loss_cases import CACHE_KEEPS_DOUBLE
-from tests.processes import START, started
+from tests.processes import START
 from tests.tolerances import LOGGED, are_close, assert_close, largest, operations_of
 
 pytestmark = [
@@ -151,30 +154,44 @@ def in_one_process(name: str) -> tuple[list[dict[str, float]], Tensor]:
         return train(name, Path(folder), 1)
 
 
-def accelerated(*arguments: str) -> tuple[int, str]:
-    """The status and errors of accelerate's launcher: as on GPUs, but without one it takes the CPU."""
+def torchrun(folder: Path, *names: str) -> str:
+    """Do as the command of this name does, with forks that need not import anything; what they write as errors."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="gather",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        start_method=START,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(str(folder / "logs"), Std.ERR),
+    )
+    with ThreadPoolExecutor(1) as thread:  # in the main thread it would take over this process's signals
+        thread.submit(elastic_launch(config, main), str(folder), *names).result()
+    return "".join(path.read_text(encoding="utf-8") for path in (folder / "logs").rglob("stderr.log"))
+
+
+def accelerate(folder: Path, *names: str) -> str:
+    """Start processes as on GPUs, but without one accelerate takes the CPU; what they write as errors."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", str(port)]
     options += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "tests.gather_script"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *options, *arguments]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(folder), *names]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    return done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module", params=LAUNCHERS)
 def launched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes wrote, started by a launcher."""
     folder = tmp_path_factory.mktemp(request.param)
-    names = LAUNCHERS[request.param]
-    if request.param == "torchrun":
-        with started(torchrun, str(folder), *names) as launcher:
-            _, errors, status = launcher.end(timeout=600)
-    else:
-        status, errors = accelerated(str(folder), *names)
-    assert status == 0, errors
+    launch = {"torchrun": torchrun, "accelerate": accelerate}[request.param]
+    errors = launch(folder, *LAUNCHERS[request.param])
     assert "Traceback" not in errors
     return [
         {
