@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 import tempfile
@@ -14,19 +15,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-START = "forkserver"
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 FORKS: Any = multiprocessing.get_context(START)
-
-# Here, before the first of them starts: there is one server for all tests, and it finds what is installed.
-multiprocessing.set_forkserver_preload(
-    [
-        "accelerate",
-        "selective_st.losses",
-        "selective_st.multi_vector_encoder.losses",
-        "selective_st.scoring",
-        "selective_st.training",
-    ]
-)
+_IMPORTED = [
+    "accelerate",
+    "selective_st.losses",
+    "selective_st.multi_vector_encoder.losses",
+    "selective_st.scoring",
+    "selective_st.training",
+]
+if START == "forkserver":  # told before the first process starts: there is one server for all tests
+    FORKS.set_forkserver_preload(_IMPORTED)
 
 
 def _work(printed: Connection, errors: str, folder: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -82,6 +81,14 @@ def started(work: Callable[..., Any], *arguments: Any) -> Iterator[Started]:
         finally:
             process.kill()
             process.join()
+
+
+def script(path: str, *arguments: str, **environment: str) -> None:
+    """Run a Python file."""
+    os.environ.update(environment)
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, str(Path(path).parent))
+    runpy.run_path(path, run_name="__main__")
 
 
 def command_line(*arguments: str) -> None:
