@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and compare with the built-in losses.
 	$(BIN)/selective-st demo --output demo --overwrite
 
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
 
 test: $(INSTALLED)  ## Run the tests: a few cases of each, without those that take seconds.
 	$(PYTEST) -m quick tests selective_st
@@ -45,7 +45,7 @@ numerics-%:
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[test]'
-	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest --numprocesses 2 --quiet tests selective_st
+	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest --numprocesses 2 --dist worksteal --quiet tests selective_st
 
 lint: $(INSTALLED)  ## Check style, formatting and docstrings.
 	$(BIN)/ruff check .

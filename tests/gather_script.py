@@ -1,6 +1,6 @@
 """Train with the real trainer in one process or several, and write down every step's loss.
 
-    torchrun --nproc_per_node 2 -m tests.gather_script FOLDER RUN ...
+    accelerate launch --num_processes 2 -m tests.gather_script FOLDER RUN ...
 
 The batches coincide: rows go in order (or, in the run "shuffled", in one seeded order), batches of the joined size
 divided by the number of processes are dealt to the processes in turn, and no sampler looks at the texts.
@@ -124,10 +124,10 @@ def train(name: str, folder: Path, processes: int) -> tuple[list[dict[str, float
     return [entry for entry in logs if entry], torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def main() -> None:
+def main(place: str, *names: str) -> None:
     """Some runs, each process in a file of its own."""
     torch.set_num_threads(1)
-    folder, names, rank = Path(sys.argv[1]), sys.argv[2:], os.environ["RANK"]
+    folder, rank = Path(place), os.environ["RANK"]
     for name in names:
         RUNS[
             name
@@ -138,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from selective_st.demo import graded_pairs, write_demo_data
 from selective_st.evaluation import load_threshold, predict_scores, threshold_curve
 from selective_st.links import link_for_thresholds
 from selective_st.loss_kinds import LOSSES, loss_kind
+from tests.processes import command_line, started
 
 
 @pytest.fixture(scope="module")
@@ -452,24 +451,16 @@ class TestLosses:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing(stop: signal.Signals, data: dict[str, Path], tmp_path: Path) -> None:
-    output = tmp_path / "model"
-    command = [sys.executable, "-m", "selective_st.cli", "train", str(data["train"]), "--score-range", "0,5"]
-    command += ["--epochs", "500", "--output", str(output)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    # A shell starts background jobs with Ctrl-C ignored, and what it starts inherits that.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    arguments = ("train", str(data["train"]), "--score-range", "0,5", "--epochs", "500")
+    with started(command_line, *arguments, "--output", str(tmp_path / "model")) as command:
+        for line in command.printed:
             if line.startswith("run 1/"):
                 break
-        time.sleep(2)
+        time.sleep(1)
         assert list(tmp_path.iterdir())  # it is at work
-        process.send_signal(stop)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+        command.send_signal(stop)
+        _, errors, status = command.end(timeout=60)
+    assert status == 130, errors
     assert "Interrupted: nothing was written" in errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []

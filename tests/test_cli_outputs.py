@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
 from selective_st.evaluation import comparison
 from selective_st.output import Output
+from tests.processes import command_line, started
 from tests.test_output import snapshot
 
 QUICK = ("--eval-data", "data/eval.csv", "--test-data", "data/test.csv", "--score-range", "0,5", "--epochs", 1)
@@ -440,22 +437,17 @@ def test_training_that_diverges_leaves_nothing(place: Path, monkeypatch: pytest.
     assert snapshot(place) == before
 
 
-def stop_at(line: str, signal_: int, command: list[str]) -> tuple[str, str, int]:
+def stop_at(line: str, signal_: int, *arguments: str) -> tuple[str, str, int]:
     """Run a command, and stop it when it has printed a line that starts so."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    heed: Callable[[], Any] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
-    ) as process:
-        assert process.stdout is not None
+    with started(command_line, *arguments) as command:
         printed = ""
-        for printed_line in process.stdout:
+        for printed_line in command.printed:
             printed += printed_line
             if printed_line.startswith(line):
-                process.send_signal(signal_)
+                command.send_signal(signal_)
                 break
-        more, errors = process.communicate(timeout=120)
-        return printed + more, errors, process.returncode
+        more, errors, status = command.end()
+        return printed + more, errors, status
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
@@ -463,11 +455,11 @@ def stop_at(line: str, signal_: int, command: list[str]) -> tuple[str, str, int]
 def test_killed_and_interrupted_for_real(place: Path) -> None:
     """The same figures and weights as of a training that went through."""
     arguments = ["train", "data/train.csv", *map(str, QUICK[:-1]), "40", "--learning-rates", "0.02,0.1", "--seeds", "2"]
-    command = [sys.executable, "-m", "selective_st.cli", *arguments, "--output", "new"]
-    _, _, status = stop_at("run 2/4", signal.SIGKILL, command)
+    command = (*arguments, "--output", "new")
+    _, _, status = stop_at("run 2/4", signal.SIGKILL, *command)
     assert status == -signal.SIGKILL
     assert [path.name for path in place.glob(".*")] == [".new.selective_st"]
-    printed, errors, status = stop_at("run 4/4", signal.SIGTERM, command)
+    printed, errors, status = stop_at("run 4/4", signal.SIGTERM, *command)
     assert "going on: 1 of 4 runs is done" in printed
     assert "run 2/4" in printed
     assert status == 130

@@ -6,10 +6,8 @@ import ast
 import contextlib
 import io
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 from selective_st import links
 from selective_st.evaluation import load_threshold, predict_scores
 from selective_st.links import base as link_base
+from tests.processes import script, started
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES, CARDS = ROOT / "examples", ROOT / "model_cards"
@@ -247,18 +246,22 @@ def test_a_card_with_a_text_of_the_data_or_a_path_is_refused(tmp_path: Path) -> 
         check("# A card\nfinetuned from /some/where/model", tmp_path)
 
 
+def engine(name: str) -> None:
+    script(str(EXAMPLES / f"{name}.py"), RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(ROOT))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
-def test_pairs_are_scored_inside_other_engines(name: str, tmp_path: Path) -> None:
+def test_pairs_are_scored_inside_other_engines(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "score_in_ray":
         pytest.importorskip("ray")
     lines = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 80
-    command = [sys.executable, str(EXAMPLES / f"{name}.py")]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    matches = re.search(r"([\d,]+) of 1,000 pairs match; saved: (\S+)", done.stdout)
+    monkeypatch.chdir(tmp_path)
+    with started(engine, name) as process:
+        printed, errors, status = process.end()
+    assert status == 0, errors
+    matches = re.search(r"([\d,]+) of 1,000 pairs match; saved: (\S+)", printed)
     assert matches is not None
     found = pq.read_table(tmp_path / matches[2]).to_pydict()
     model = SentenceTransformer(str(tmp_path / "output" / "scorer"), device="cpu")

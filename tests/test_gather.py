@@ -7,13 +7,13 @@ DistributedDataParallel, which averages the gradients over the processes, gives 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,13 @@ import torch
 import torch.distributed as dist
 import yaml
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tests.gather_cases import CASES, CONSTANT, DIMENSION, DTYPES, LOSSES, OPTIONS, ROWS, WORLDS, process, run, table
-from tests.gather_script import RUNS, train
+from tests.gather_script import RUNS, main, train
 from tests.loss_cases import CACHE_KEEPS_DOUBLE
+from tests.processes import START
 from tests.tolerances import LOGGED, are_close, assert_close, largest, operations_of
 
 pytestmark = [
@@ -42,9 +45,7 @@ Results = dict[int, list[dict[str, Any]]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What each process of each group found."""
     folder = tmp_path_factory.mktemp("gather")
-    # One process imports everything, and the others are its forks: that saves them the seconds of importing.
-    multiprocessing.set_forkserver_preload(["tests.gather_cases"])
-    torch.multiprocessing.start_processes(process, (str(folder),), nprocs=max(WORLDS), start_method="forkserver")
+    torch.multiprocessing.start_processes(process, (str(folder),), nprocs=max(WORLDS), start_method=START)
     return {
         world: [torch.load(Path(folder) / f"{world}-{rank}.pt", weights_only=True) for rank in range(world)]
         for world in WORLDS
@@ -142,15 +143,8 @@ def test_batches_that_differ_are_refused_in_every_process(
         assert mend in result["refusals"][what]
 
 
-# How each is started, and the runs: importing takes most of the time, so one of them makes few.
-LAUNCHERS = {
-    "torchrun": (("torch.distributed.run", "--standalone", "--nproc_per_node", "2"), [*RUNS]),
-    # As on GPUs; without one, accelerate takes the CPU.
-    "accelerate": (
-        ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
-        ["cached"],
-    ),
-}
+# How each is started, and the runs: what accelerate starts imports everything first, and so makes few.
+LAUNCHERS = {"torchrun": [*RUNS], "accelerate": ["cached"]}
 
 
 @cache
@@ -160,21 +154,45 @@ def in_one_process(name: str) -> tuple[list[dict[str, float]], Tensor]:
         return train(name, Path(folder), 1)
 
 
+def torchrun(folder: Path, *names: str) -> str:
+    """Do as the command of this name does, with forks that need not import anything; what they write as errors."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="gather",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        start_method=START,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(str(folder / "logs"), Std.ERR),
+    )
+    with ThreadPoolExecutor(1) as thread:  # in the main thread it would take over this process's signals
+        thread.submit(elastic_launch(config, main), str(folder), *names).result()
+    return "".join(path.read_text(encoding="utf-8") for path in (folder / "logs").rglob("stderr.log"))
+
+
+def accelerate(folder: Path, *names: str) -> str:
+    """Start processes as on GPUs, but without one accelerate takes the CPU; what they write as errors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", str(port)]
+    options += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "tests.gather_script"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(folder), *names]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 @pytest.fixture(scope="module", params=LAUNCHERS)
 def launched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes wrote, started by a launcher."""
     folder = tmp_path_factory.mktemp(request.param)
-    options, names = list(LAUNCHERS[request.param][0]), LAUNCHERS[request.param][1]
-    if request.param == "accelerate":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        options += ["--main_process_port", str(port), "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command = [sys.executable, "-m", *options, "-m", "tests.gather_script", str(folder), *names]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    launch = {"torchrun": torchrun, "accelerate": accelerate}[request.param]
+    errors = launch(folder, *LAUNCHERS[request.param])
+    assert "Traceback" not in errors
     return [
         {
             name: (logs, torch.load(folder / f"{rank}.pt", weights_only=True)[name])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,21 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import gpu
 
+from tests.processes import script, started
+
 ROOT = Path(__file__).parent.parent
 
 
+def without_a_device() -> None:
+    script(str(ROOT / "benchmarks" / "gpu.py"), CUDA_VISIBLE_DEVICES="")
+
+
 def test_without_a_device_it_says_so_and_exits_with_2() -> None:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 2
-    assert "no CUDA device is at hand" in done.stderr
-    assert not done.stdout
+    with started(without_a_device) as process:
+        printed, errors, status = process.end()
+    assert status == 2
+    assert "no CUDA device is at hand" in errors
+    assert not printed
 
 
 def test_the_tables_on_a_cpu_in_the_place_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

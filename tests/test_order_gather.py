@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from selective_st.links import high_scores
 from selective_st.losses import SelectiveOrderLoss
 from tests import random_inputs
+from tests.processes import START
 from tests.tolerances import assert_close
 
 WORLD, ROWS, DIMENSION = 2, 10, 4
@@ -65,9 +65,7 @@ def in_process(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_processes_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
-    # One process imports everything, and the others are its forks.
-    multiprocessing.set_forkserver_preload(["tests.test_order_gather"])
-    mp.start_processes(in_process, (str(tmp_path),), WORLD, start_method="forkserver")  # type: ignore[no-untyped-call]
+    mp.start_processes(in_process, (str(tmp_path),), WORLD, start_method=START)  # type: ignore[no-untyped-call]
     for rank in range(WORLD):
         *results, refusal = torch.load(tmp_path / f"{rank}.pt")
         for weighted, ours in zip((False, True), results, strict=True):

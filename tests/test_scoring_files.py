@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets import Dataset, load_dataset
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
@@ -31,6 +32,7 @@ from selective_st.cli import app
 from selective_st.evaluation import ScoreThreshold, choose_threshold, predict_scores, save_threshold
 from selective_st.scoring import score_file
 from tests import model_types
+from tests.processes import FORKS, started
 
 PAIRS = [(model_types.sentence(n), model_types.sentence(n * n % 7)) for n in range(30)]
 PAIRS[3] = (PAIRS[3][0], PAIRS[3][0])
@@ -273,6 +275,14 @@ class Counting:
         return "counting"
 
 
+def killed_at_16(folder: str, pairs: str) -> None:
+    """Score the pairs of a file, and be killed after 16 of them."""
+    scoring.WINDOW = 8
+    model = SentenceTransformer(folder, device="cpu")
+    output = Path(pairs).with_name("out.csv")
+    score_file(model, pairs, output, on_rows=lambda done, _: done == 16 and os.kill(os.getpid(), signal.SIGKILL))
+
+
 class TestResuming:
     @pytest.mark.parametrize("kind", WRITERS)
     def test_goes_on_after_the_last_whole_window(
@@ -316,16 +326,8 @@ class TestResuming:
 
     @pytest.mark.slow
     def test_a_killed_process(self, folders: dict[str, Path], pairs_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        script = f"""
-            import os, signal
-            from sentence_transformers import SentenceTransformer
-            from selective_st import scoring
-            scoring.WINDOW = 8
-            kill = lambda done, rows: done == 16 and os.kill(os.getpid(), signal.SIGKILL)
-            model = SentenceTransformer({str(folders["SentenceTransformer"])!r}, device="cpu")
-            scoring.score_file(model, {str(pairs_csv)!r}, {str(pairs_csv.with_name("out.csv"))!r}, on_rows=kill)
-        """
-        assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)]).returncode == -signal.SIGKILL
+        with started(killed_at_16, *map(str, (folders["SentenceTransformer"], pairs_csv))) as process:
+            assert process.end()[2] == -signal.SIGKILL
         monkeypatch.setattr(scoring, "WINDOW", 8)
         model = SentenceTransformer(str(folders["SentenceTransformer"]), device="cpu")
         assert score_file(model, pairs_csv, pairs_csv.with_name("out.csv")).resumed == 16
@@ -447,7 +449,8 @@ def test_a_damaged_threshold_and_a_broken_model(
 
 
 @pytest.mark.slow
-def test_several_processes(folders: dict[str, Path], pairs_csv: Path) -> None:
+def test_several_processes(folders: dict[str, Path], pairs_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: FORKS)  # need not import anything
     outputs = [pairs_csv.with_name(f"{name}.csv") for name in ("one", "two")]
     for output, devices in zip(outputs, ("cpu", "cpu,cpu"), strict=True):
         done = run(folders["SentenceTransformer"], pairs_csv, "--output", output, "--devices", devices)

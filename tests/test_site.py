@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 import selective_st
+from tests.processes import started
 
 ROOT = Path(__file__).parent.parent
 OWN_IMPORTS = re.compile(r"^from (selective_st[\w.]*) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
@@ -128,6 +128,13 @@ def test_the_command_line_page_has_every_option(writer: Any) -> None:
         assert all(f"| `{option}`" in section for option in options)
 
 
+def sphinx(*arguments: str) -> None:
+    """Run `python -m sphinx`."""
+    from sphinx.cmd.build import main
+
+    sys.exit(main(arguments))
+
+
 @pytest.mark.slow
 def test_it_builds_without_a_warning_and_names_everything(writer: Any, tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="the extra docs is not installed")
@@ -141,8 +148,9 @@ def test_it_builds_without_a_warning_and_names_everything(writer: Any, tmp_path:
         str(tmp_path / "source"),
         str(tmp_path / "html"),
     ]
-    built = subprocess.run([sys.executable, "-m", "sphinx", *arguments], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
+    with started(sphinx, *arguments) as process:
+        _, errors, status = process.end(timeout=600)
+    assert status == 0, errors
     inventory = zlib.decompress((tmp_path / "html" / "objects.inv").read_bytes().split(b"zlib.\n", 1)[1]).decode()
     described = set(re.findall(r"^(\S+) py:", inventory, re.MULTILINE))
     for module, names in writer.public_names().items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import multiprocessing
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -69,6 +68,7 @@ from selective_st.registry.catalog import loss_entry
 from selective_st.schedules import TrainingProgress, WeightSchedule, cosine_schedule, linear_schedule
 from tests import model_types, random_inputs
 from tests.loss_cases import EchoModel
+from tests.processes import START
 from tests.test_registry_catalog import CASES, available, build, gradient, is_wrapped, make_batch, model_of, run
 from tests.tolerances import FEW, LOGGED, about, assert_close, assert_same_step, largest, operations_of
 
@@ -963,9 +963,7 @@ def _balance_in_a_process(rank: int, folder: str) -> None:
 @pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
 @pytest.mark.slow
 def test_all_processes_weigh_alike(tmp_path: Path) -> None:
-    # One process imports everything, and the others are its forks.
-    multiprocessing.set_forkserver_preload(["tests.test_weighted_loss"])
-    torch.multiprocessing.start_processes(_balance_in_a_process, (str(tmp_path),), 2, start_method="forkserver")
+    torch.multiprocessing.start_processes(_balance_in_a_process, (str(tmp_path),), 2, start_method=START)
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     assert states[0].keys() == states[1].keys()
     assert_close([*states[0].values()], [*states[1].values()], 0)
