@@ -243,7 +243,8 @@ class Output:
         """Why what stands there may not be replaced by this command."""
         not_mine = f"exists and was not written by this command, selective-st {self.command}"
         if self.recognise:
-            return None if self.path.is_file() and self.recognise(self.path) else not_mine
+            unknown = f"exists, and nothing in it shows that this command, selective-st {self.command}, wrote it"
+            return None if self.path.is_file() and self.recognise(self.path) else unknown
         try:
             marker = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
             command, reads, files = str(marker["command"]), dict(marker["reads"]), dict(marker["files"])

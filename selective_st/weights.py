@@ -9,7 +9,9 @@ their mean is weighted. So that the trainer gives them such, its data collator i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -57,7 +59,7 @@ class RowWeights:
         Raises:
             ValueError: If there are two columns of weights.
         """
-        found = [name for name in self.columns if features and isinstance(features[0].get(name), Real)]
+        found = [name for name in self.columns if features and all(map(partial(_has_weight, name), features))]
         if not found:
             return self.collator(features)
         if len(found) > 1:
@@ -65,7 +67,13 @@ class RowWeights:
         (name,) = found
         batch = self.collator([{key: value for key, value in row.items() if key != name} for row in features])
         labels = {"label": batch["label"]} if "label" in batch else {}
-        return {**batch, "label": {**labels, "weight": torch.tensor([float(row[name]) for row in features])}}
+        weights = [math.nan if row[name] is None else float(row[name]) for row in features]
+        return {**batch, "label": {**labels, "weight": torch.tensor(weights)}}
+
+
+def _has_weight(name: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row has a number there, or None where one is missing, of which the loss tells."""
+    return name in row and isinstance(row[name], Real | torch.Tensor | None)
 
 
 def with_row_weights(

@@ -106,6 +106,7 @@ CASES: list[tuple[str, Call]] = [
     ("model must be a SentenceTransformer.*Load it", lambda m, f: store_threshold(5, evaluator())),  # type: ignore[arg-type]
     ("model must be a SentenceTransformer", lambda m, f: predict_scores("name", FIRST, SECOND)),
     ("first and second must have the same length", lambda m, f: predict_scores(m, FIRST, SECOND[:2])),
+    ("first and second must hold texts, at least one, got none", lambda m, f: predict_scores(m, [], [])),
     ("first must be a list of texts, got 'abcd'", lambda m, f: predict_scores(m, "abcd", SECOND)),
     ("first must hold texts, got 1 in row 0", lambda m, f: predict_scores(m, [1, 2, 3, 4], SECOND)),  # type: ignore[list-item]
     ("batch_size must be a whole number", lambda m, f: predict_scores(m, FIRST, SECOND, batch_size=0)),

@@ -242,6 +242,8 @@ class TestEvaluate:
             (("--positive-from", "2"), "--positive-from must be above 0"),
             (("--threshold-metric", "f3", "--validation-data", "DATA"), "metric must be one of f1, f0.5, f2"),
             (("--against", "MODEL"), "is the model itself"),
+            (("--by", "nowhere"), "has no column 'nowhere'"),
+            (("--by", "score", "--focus", "low"), "--by is for thresholds that find pairs by high scores"),
             (
                 ("--threshold", "0.85", "--focus", "high"),
                 "--threshold 0.85 and --focus high both say which scores matter. Leave one",
@@ -262,6 +264,15 @@ class TestEvaluate:
         assert message in text(result)
         assert "Traceback" not in result.output
         assert not list(tmp_path.iterdir())
+
+    def test_a_column_that_is_not_there_is_told_before_any_work(
+        self, data: dict[str, Path], models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(common, "load_model", lambda *_: pytest.fail("the model was loaded"))
+        for arguments in (("--by", "nowhere"), ("--by", "score", "--focus", "low")):
+            result = run("evaluate", models["larger"], data["test"], "--score-range", "0,5", *arguments)
+            assert result.exit_code == 1, result.output
+            assert "--by" in text(result)
 
     def test_no_pair_in_the_region(self, models: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "low.csv").write_text("a,b,score\nx,y,0.1\nx,z,0.2\n", encoding="utf-8")
@@ -287,6 +298,11 @@ class TestThresholds:
         for entry in found["models"]:
             model = SentenceTransformer(str(models[entry["name"]]), device="cpu")
             cosine = model.similarity_pairwise(model.encode(test.sentences1), model.encode(test.sentences2)).numpy()
+            evaluator = ScoreRegionEvaluator(
+                test.sentences1, test.sentences2, test.scores, at_least=(0.8, 0.5), regions=(), thresholds=(0.8, 0.5)
+            )
+            for name, value in evaluator.metrics(cosine).items():
+                assert entry["metrics"][name] == pytest.approx(value, abs=1e-5), name
             for at in (0.8, 0.5):
                 sought, hit = gold >= at - 1e-6, cosine >= at
                 expected = {

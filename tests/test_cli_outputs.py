@@ -132,7 +132,7 @@ class TestNothingIsLost:
                 ("train", "data/train.csv", "--output", "report"),
                 "was written by selective-st evaluate, not by selective-st train",
             ),
-            (("plot", "--output", "pairs.svg"), "was not written by this command, selective-st plot"),
+            (("plot", "--output", "pairs.svg"), "nothing in it shows that this command, selective-st plot, wrote it"),
             (("plot", "--output", "m/error_by_score.png"), "lies inside"),
             (("plot", "--output", "m/new.svg"), "lies inside"),
             (("demo", "--output", "."), "was not written by this command"),

@@ -567,8 +567,15 @@ class TestBadInput:
             loss([queries, lists], labels[:1])
         with pytest.raises(ValueError, match="the list of row 1 of the batch is empty"):
             loss([queries, [lists[0], []]], [labels[0], torch.rand(0)])
-        with pytest.raises(TypeError, match="list of documents in every row, but row 1 of the batch has str"):
-            loss([queries, [lists[0], "text"]], labels)
+        for mixed, row in (([lists[0], "text"], 1), (["text", lists[1]], 0)):
+            with pytest.raises(TypeError, match=f"list of documents in every row, but row {row} of the batch has str"):
+                loss([queries, mixed], labels)
+        with pytest.raises(ValueError, match=r"as many rows in each column, but the columns .* have 2, 1 rows"):
+            loss([queries, lists[:1]], labels[:1])
+        with pytest.raises(ValueError, match=r"have 2, 0 rows|needs at least three text columns"):
+            loss([queries, []], [])
+        with pytest.raises(ValueError, match=r"have 2, 2, 1 rows"):
+            loss([queries, queries, ["a"]], torch.rand(2, 2))
         for wrong in (torch.rand(2), None, [0.1, 0.2]):
             with pytest.raises(TypeError, match="labels must be a list for each row"):
                 loss([queries, lists], wrong)

@@ -256,6 +256,10 @@ class TestEvaluator:
         with (tmp_path / "score_region_evaluation_dev_results.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert float(rows[0]["spearman"]) == pytest.approx(metrics["dev_spearman"])
+        of_hub = ScoreRegionEvaluator(*data, name="sentence-transformers/stsb", thresholds=[0.85])
+        assert "sentence-transformers/stsb_spearman" in of_hub(static_model, str(tmp_path))
+        for what in ("results", "threshold_curve"):  # no folders are made of a name
+            assert (tmp_path / f"score_region_evaluation_sentence-transformers_stsb_{what}.csv").is_file()
 
     def test_reports_rankings_of_groups(
         self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer

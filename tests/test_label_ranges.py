@@ -10,8 +10,10 @@ import pytest
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import pairwise_cos_sim
+from sentence_transformers.sentence_transformer.losses import AnglELoss
+from sentence_transformers.util import pairwise_angle_sim, pairwise_cos_sim
 from torch import nn
+from torch.testing import assert_close
 
 from selective_st.losses import (
     SelectiveListwiseLoss,
@@ -94,6 +96,17 @@ def test_an_order_alone_takes_labels_of_any_scale(columns: dict[str, Any], stati
     assert value(loss, static_model, dataset.select(range(6))) > 0
     assert not check_dataset(dataset, loss).findings
     assert not check_dataset(dataset, "SelectiveOrderLoss").findings
+
+
+def test_negatives_get_one_less_the_label_of_their_row(static_model: SentenceTransformer) -> None:
+    """As `AnglELoss` has it; of grades of another scale, or margins, that would be nonsense."""
+    columns = [torch.randn(4, 8) for _ in range(3)]
+    of_loss = SelectiveOrderLoss(static_model, similarity_fct=pairwise_angle_sim).compute_loss_from_embeddings
+    for label in (None, torch.tensor([1.0, 0.3, 0.0, 0.9])):
+        assert_close(20 * of_loss(columns, label), AnglELoss(static_model).compute_loss_from_embeddings(columns, label))
+    for label in (torch.tensor([5.0, 3.0, 0.0, 1.0]), torch.tensor([0.3, -0.1, 0.2, 0.0])):
+        with pytest.raises(ValueError, match=r"within \[0, 1\], as negatives get 1 - label.* give each row a list"):
+            of_loss(columns, label)
 
 
 @pytest.mark.parametrize(

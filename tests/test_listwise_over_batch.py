@@ -288,7 +288,7 @@ def test_other_models_say_what_a_list_of_the_batch_is(make: Any) -> None:
     with pytest.raises(ValueError, match=r'lists="batch" is for targets="scores"'):
         make(targets="labels")
     with pytest.raises(ValueError, match=r'with lists="batch" each row is a pair .* has 3 text column'):
-        loss.objective.check_batch(3, ROWS)
+        loss.objective.check_columns(3)
 
 
 def test_lists_of_documents_are_no_pairs() -> None:

@@ -27,8 +27,10 @@ from selective_st.losses import (
     SelectiveMultipleNegativesRankingLoss,
     SelectiveOrderLoss,
     SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
 )
-from tests.loss_cases import EchoCrossEncoder, EchoModel
+from tests.loss_cases import LOSS_CASES, EchoCrossEncoder, EchoModel, LossCase
+from tests.loss_properties import columns_for, labels_for
 
 Cosine: dict[str, Any] = {"similarity_fct": util.pairwise_cos_sim}
 MODULES = [
@@ -503,3 +505,24 @@ def test_an_order_that_cannot_be_gathered_is_told(caplog: pytest.LogCaptureFixtu
         record.message for record in caplog.records
     ]
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("case", [case for case in LOSS_CASES if case.columns > 1], ids=lambda case: case.name)
+def test_columns_with_other_numbers_of_rows(case: LossCase) -> None:
+    """A column of one row is not taken for that of each."""
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    if getattr(loss.model, "in_lists", False):
+        return  # a column of their own (tests/test_cross_encoder_losses.py)
+    for place in range(1, len(columns)):
+        short = [column[:1] if at == place else column for at, column in enumerate(columns)]
+        given, given_labels = getattr(loss.model, "given", EchoModel.given)(short, labels)
+        with pytest.raises(ValueError, match=rf"must hold as many rows in each column, .* have {len(columns[0])}, .*1"):
+            loss(given, given_labels)
+
+
+@pytest.mark.parametrize("documents", [1, 2])
+def test_columns_in_other_precisions(documents: int) -> None:
+    """They are compared in the higher one."""
+    columns, labels = [torch.randn(4, 3, dtype=torch.float64), *torch.randn(documents, 4, 3)], torch.rand(4, documents)
+    of_loss = SelectivePointwiseLoss(EchoModel()).compute_loss_from_embeddings
+    assert of_loss(columns, labels) == of_loss([column.double() for column in columns], labels)

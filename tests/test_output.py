@@ -399,9 +399,9 @@ class TestAFile:
         with pytest.raises(OutputError, match=r"exists already. Choose another: --output \S+x-2.svg, or add"):
             Output(target, "plot", recognise=lambda path: True)
         target.write_text("a,b,0.5")
-        with pytest.raises(OutputError, match="was not written by this command, selective-st plot"):
+        with pytest.raises(OutputError, match="nothing in it shows that this command, selective-st plot, wrote it"):
             Output(target, "plot", overwrite=True, recognise=lambda path: "mine" in path.read_text())
-        with pytest.raises(OutputError, match="was not written by this command"):
+        with pytest.raises(OutputError, match="nothing in it shows that this command"):
             Output(target.parent, "plot", overwrite=True, recognise=lambda path: True)
         assert target.read_text() == "a,b,0.5"
 

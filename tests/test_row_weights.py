@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -186,7 +187,7 @@ BAD: list[tuple[Any, Any, type[Exception], str]] = [
     (torch.ones(3), None, ValueError, r"weight must have the shape of one number >= 0 a row, \(4,\), got \(3,\)"),
     (torch.ones(4, 1), None, ValueError, r"got \(4, 1\)"),
     (torch.tensor([1.0, -1.0, 1.0, 1.0]), None, ValueError, "weight must hold finite numbers >= 0, got -1"),
-    (torch.tensor([1.0, torch.nan, 1.0, 1.0]), None, ValueError, "finite numbers >= 0, got nan"),
+    (torch.tensor([1.0, torch.nan, 1.0, 1.0]), None, ValueError, r"finite numbers >= 0, got nan. Use .*nan_to_num"),
     (torch.tensor([1.0, torch.inf, 1.0, 1.0]), None, ValueError, "finite numbers >= 0, got inf"),
     (torch.ones(4), {"label": torch.rand(4), "weight": torch.ones(4)}, TypeError, "weight is given twice"),
     (None, {"score": torch.rand(4)}, ValueError, "labels must be a tensor, or a dict .* got one of 'score'"),
@@ -319,6 +320,29 @@ class Collator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         self.seen = rows
         return {"label": torch.tensor([row["score"] for row in rows]), "a_input_ids": torch.ones(len(rows), 2)}
+
+
+def test_weights_may_be_learned() -> None:
+    """Their ends are looked at without a word of torch's, and the gradient reaches them."""
+    loss, weight = SelectivePointwiseLoss(EchoModel()), torch.tensor([1.0, 2.0, 0.5, 0.1], requires_grad=True)
+    columns, labels = [torch.randn(4, 3) for _ in range(2)], torch.rand(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss.compute_loss_from_embeddings(columns, labels, weight=weight).backward()
+    each = [
+        loss.compute_loss_from_embeddings([c[row : row + 1] for c in columns], labels[row, None]) for row in range(4)
+    ]
+    total = weight.detach().sum()
+    assert_close(weight.grad, (torch.stack(each) - (torch.stack(each) * weight.detach()).sum() / total) / total)
+
+
+def test_weights_that_are_tensors_or_missing() -> None:
+    """Of a dataset in torch's format each is a tensor; a missing one is for the loss to tell of."""
+    collator = with_row_weights(Collator())
+    rows = [{"score": 0.5, "weight": torch.tensor(2.0)}, {"score": 1.0, "weight": torch.tensor(0.5)}]
+    assert_close(collator(rows)["label"]["weight"], torch.tensor([2.0, 0.5]))
+    for rows[0]["weight"], rows[1]["weight"] in ((None, 1.0), (1.0, None)):
+        assert collator(rows)["label"]["weight"].isnan().sum() == 1
 
 
 def test_what_the_collator_gives() -> None:

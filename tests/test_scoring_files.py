@@ -387,9 +387,10 @@ BAD: list[tuple[str, str, list[str], str]] = [
     ("pairs.csv", "x,y\na cat,a dog\n", ["--output", "out.jsonl"], "must end in .csv.*--output out.csv"),
     ("pairs.csv", "x,y\na cat,a dog\n", ["--output", "out.csv.gz"], "must end in .csv.*--output out.csv"),
     ("pairs.csv", "x,y\na cat,a dog\n", ["--output", "pairs.csv", "--overwrite"], "is the file .*which this command reads"),  # noqa: E501
-    ("pairs.csv", "x,y\na cat,a dog\n", ["--output", "there.csv"], "exists and was not written by this command"),
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--output", "there.csv"], "exists, and nothing in it shows that this command, selective-st score, wrote it"),  # noqa: E501
     ("pairs.csv", "x,y\na cat,a dog\n", ["--devices", "tpu9"], "--devices tpu9: no such device"),
-    ("pairs.csv", "x,y\na cat,a dog\n", ["--threshold", "nan"], "must be a finite number"),
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--threshold", "nan"], "--threshold must be a number of at most 1e.06 in size, such as 0.85; got nan"),  # noqa: E501
+    ("pairs.csv", "x,y\na cat,a dog\n", ["--threshold", "1e9"], "--threshold must be a number .* got 1e.09"),
     ("pairs.csv", b"x,y\na cat,caf\xe9\n", [], "is not UTF-8 text in line 2.*iconv"),
     ("pairs.jsonl", '{"x": "a cat", "y": "a dog"}\n{"x": "a cat", "y": 5}\n', ["--columns", "x,y"], "'a cat' and 5 in line 2 are not two texts"),  # noqa: E501
     ("pairs.jsonl", '{"x": "a cat", "y": "a dog"}\n{"x": "a c\n', [], "read as JSON: line 2: .*jq -c"),

@@ -79,6 +79,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
     notes.append("it is not known whether the model was trained on these pairs")
     common.print_notes(console, notes)
 
+    column = None if job.by is None else _column(job.by, read, focus, pairs)
     models = []
     for name, source in _named(job).items():
         with console.status(f"Scoring the pairs with {escape(name)} ..."):
@@ -90,7 +91,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         predicted = {model.name: model.predicted for model in models}
         thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
         comparison = compare_on(evaluator, predicted, thresholds=thresholds)
-    consistency = {} if job.by is None else _by_column(job, read, focus, pairs, models)
+    consistency = {} if column is None else _by_column(column, focus, pairs, models)
     measured = Measured(
         data=pairs.name,
         focus=focus.name,
@@ -135,17 +136,22 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         console.print(common.NO_PICTURES)
 
 
-def _by_column(
-    job: EvaluateOptions, read: FileTable, focus: Focus, pairs: GradedPairs, models: list[_Model]
-) -> dict[str, ThresholdConsistency]:
-    """For each model whether its threshold serves all values of a column."""
-    gold = focus.decides_for
-    if gold is None or focus.at_most:
+def _column(by: str, read: FileTable, focus: Focus, pairs: GradedPairs) -> list[Any]:
+    """The column whose values one threshold is to serve."""
+    if focus.decides_for is None or focus.at_most:
         raise ValueError(f"--by is for thresholds that find pairs by high scores: give --focus high, not {focus.name}.")
-    (name,) = named_columns(read, [str(job.by)], "--by")
+    (name,) = named_columns(read, [by], "--by")
     column = list(read.dataset[name])
     if len(column) != len(pairs):
         raise ValueError(f"--by {name}: {read.name} has {len(column)} rows but {len(pairs)} pairs; give a pair a row.")
+    return column
+
+
+def _by_column(
+    column: list[Any], focus: Focus, pairs: GradedPairs, models: list[_Model]
+) -> dict[str, ThresholdConsistency]:
+    """For each model whether its threshold serves all values of a column."""
+    gold: Any = focus.decides_for
     cuts = {model.name: model.threshold.value if model.threshold else None for model in models}
     return {
         model.name: threshold_consistency(parts_by(pairs.scores, model.predicted, column), gold, cuts[model.name])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selective_st._validation import LARGEST_PARAMETER
 from selective_st.cli.common import be_quiet, load_model, make_console, print_notes, print_written, progress_bar
 from selective_st.cli.options import argument, column_names, command, option
 
@@ -96,7 +96,8 @@ def _threshold(job: ScoreOptions) -> ScoreThreshold | None:
     stored = load_threshold(job.model)
     if job.threshold is None:
         return stored
-    if not math.isfinite(job.threshold):
-        raise ValueError(f"--threshold must be a finite number, such as 0.85; got {job.threshold}.")
+    if not abs(job.threshold) <= LARGEST_PARAMETER:  # nor is NaN
+        allowed = f"must be a number of at most {LARGEST_PARAMETER:g} in size, such as 0.85"
+        raise ValueError(f"--threshold {allowed}; got {job.threshold:g}.")
     given = ScoreThreshold(job.threshold, gold=job.threshold)
     return replace(stored, value=given.value, metric=None, metric_value=None) if stored else given

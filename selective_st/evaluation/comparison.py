@@ -230,7 +230,7 @@ def compare(
     for name, scores in predicted.items():
         own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
         of_pairs = measures.pair_metrics(owner, at_least, at_most, regions, [of])
-        values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
+        values = measures.measured(measures.with_negatives([*of_pairs, *of_cuts]), gold_scores, own)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = None if of is None else _decided(of.is_sought(gold_scores), of.is_found(own))
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))

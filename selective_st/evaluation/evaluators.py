@@ -81,7 +81,8 @@ class ScoreEvaluator(BaseEvaluator):
         super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
         self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
         self.write_csv, self.encoding = write_csv, encoding
-        self.csv_file = f"{kind}_evaluation{'_' + name if name else ''}_results.csv"
+        of_name = re.sub(r"[/\\]", "_", f"_{name}" if name else "")  # such as that of a dataset on the hub
+        self.csv_file = f"{kind}_evaluation{of_name}_results.csv"
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted."""

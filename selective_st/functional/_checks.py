@@ -102,13 +102,15 @@ def check_weight(
 def _ask_ends(check: Callable[[float, float], None], tensor: Tensor) -> None:
     """Call a check with the lowest and the highest number of a tensor."""
     if tensor.numel():
-        look(lambda tensor: check(*(float(end) for end in tensor.aminmax())), tensor)
+        look(lambda tensor: check(*(float(end) for end in tensor.aminmax())), tensor.detach())
 
 
 def _check_weights(owner: str, name: str, low: float, high: float) -> None:
     if not (low >= 0 and high < math.inf):
         bad = high if low >= 0 else low
-        raise ValueError(f"{owner}: {name} must hold finite numbers >= 0, got {bad:g}. Use {name}.clamp(min=0).")
+        raise ValueError(
+            f"{owner}: {name} must hold finite numbers >= 0, got {bad:g}. Use {name}.nan_to_num(0, 0).clamp(min=0)."
+        )
 
 
 def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "predicted") -> Tensor | None:

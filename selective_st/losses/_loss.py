@@ -154,9 +154,7 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
-        if not rows or columns not in self.objective.columns:
-            self.objective.check_batch(columns, rows)
+        columns, rows = len(embeddings), self.objective.rows_of(embeddings)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = common.labels_and_weight(type(self).__name__, labels, weight, rows)
         targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))

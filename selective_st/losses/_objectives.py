@@ -105,12 +105,21 @@ class Objective(settings.Part):
         elif scores is not None and scores.numel() and self.link._lowest_value < 0 and self.space.sign == 0:
             check_nonnegative(self.owner, self.link, -float(scores.detach().abs().max()))
 
-    def check_batch(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
+    def check_columns(self, columns: int) -> None:
+        """Raise a ValueError if there are too few text columns."""
         if columns not in self.columns:
             raise ValueError(f"{self.owner} {sentence(self.columns_said, columns=columns)}")
+
+    def rows_of(self, columns: Sequence[Any], *, of_lists: bool = False) -> int:
+        """How many rows a batch has; a ValueError if there are too few columns, no rows, or not as many in each."""
+        if not of_lists:  # which are a column for any number of documents
+            self.check_columns(len(columns))
+        rows = len(columns[0])
         if not rows:
             raise ValueError(self.said("no_rows", inputs=self.space.inputs))
+        if any(len(column) != rows for column in columns):
+            raise ValueError(self.said("other_rows", inputs=self.space.inputs, rows=list(map(len, columns))))
+        return rows
 
     def known(self, labels: Tensor, ranges: Ranges = (), *, may_be_never: bool = False) -> Tensor | None:
         """Check that labels lie within ranges, and find the padded ones, by one look at the values on their device.

@@ -144,9 +144,7 @@ class InBatchLoss(Loss):
     ) -> Others:
         """What is known of a batch beside its embeddings, checked."""
         owner, guide = type(self).__name__, self._guide
-        columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
-        if not rows or columns not in self.objective.columns:
-            self.objective.check_batch(columns, rows)
+        columns, rows = len(embeddings), self.objective.rows_of(embeddings)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(owner, labels, weight, rows)
         targets = None if labels is None else self._target_scores(labels, rows, columns - 1)
@@ -475,7 +473,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        self.objective.check_batch(len(features), rows=1)  # which are counted when they have been embedded
+        self.objective.check_columns(len(features))
         self._of_batch = self._read(features)
         try:
             return self.forward_cached(features, labels)

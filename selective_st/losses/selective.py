@@ -28,7 +28,7 @@ from selective_st._caller import named
 from selective_st.functional._common import at_least_single, dense, without_autocast
 from selective_st.functional._in_batch_common import SimilarityMatrix
 from selective_st.functional.order import LogSumExp
-from selective_st.links import ConstantLink, IdentityLink, Link, high_scores
+from selective_st.links import ConstantLink, IdentityLink, Interval, Link, high_scores
 from selective_st.losses import _common as common
 from selective_st.losses import _settings as settings
 from selective_st.losses._common import SimilarityFunction
@@ -350,9 +350,9 @@ class Order(Calibrated):
         rows, documents = shape
         positive = torch.ones(rows) if labels is None else self.fitted(labels, shape[:1])
         positive = positive.to(torch.promote_types(positive.dtype, torch.float))
-        values = torch.cat([positive, (1 - positive).repeat(documents - 1)])
-        self.known(values, self._ranges)
-        return Targets(values)
+        what = "as negatives get 1 - label"
+        self.known(positive, [(what, Interval(0.0, 1.0), "grade_documents")])
+        return Targets(torch.cat([positive, (1 - positive).repeat(documents - 1)]))
 
     @override
     def fitted(self, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -641,8 +641,7 @@ class SelectiveEmbedDistillLoss(Loss):
     def compute_loss_from_embeddings(
         self, embeddings: list[Any], labels: Any = None, weight: Tensor | None = None
     ) -> Tensor:
-        columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
-        self.objective.check_batch(columns, rows)
+        columns, rows = len(embeddings), self.objective.rows_of(embeddings)
         if weight is not None or isinstance(labels, Mapping):
             raise ValueError(common.said("no_row_weights", type(self).__name__))
         teacher = self._teacher(labels, columns, rows)

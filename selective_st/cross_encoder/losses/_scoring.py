@@ -189,19 +189,18 @@ class CrossEncoderLoss(Loss):
             TypeError: If some rows hold lists and others do not.
             ValueError: If a list is empty.
         """
-        queries, columns = (inputs[0] if inputs else ()), inputs[1:]
-        rows = len(queries)
-        if not rows or len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
-            self.objective.check_batch(len(inputs), rows)
-            pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
+        lists = inputs[1] if len(inputs) == 2 else ()
+        of_lists = any(isinstance(documents, (list, tuple)) for documents in lists)
+        rows = self.objective.rows_of(inputs, of_lists=of_lists)
+        if not of_lists:
+            pairs = [pair for column in inputs[1:] for pair in zip(inputs[0], column, strict=True)]
             return Documents(pairs, rows, None)
-        lists = columns[0]
         for row, documents in enumerate(lists):
             if not isinstance(documents, (list, tuple)):
                 raise TypeError(said("some_lists", type(self).__name__, row=row, got=type(documents).__name__))
             if not documents:
                 raise ValueError(said("empty_list", type(self).__name__, row=row))
-        pairs = [(query, document) for query, documents in zip(queries, lists, strict=True) for document in documents]
+        pairs = [(query, document) for query, documents in zip(*inputs, strict=True) for document in documents]
         return Documents(pairs, rows, [len(documents) for documents in lists])
 
     def _labels(self, labels: Any, documents: Documents) -> Any:

@@ -838,8 +838,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
 
     def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> Tensor | None:
         """The rows' weights; a ValueError if columns or rows are missing; says once that labels are not used."""
-        rows = len(inputs[0]) if inputs else 0
-        self.objective.check_batch(len(inputs), rows)
+        rows = self.objective.rows_of(inputs)
         labels, weight = labels_and_weight(type(self).__name__, labels, None, rows)
         if labels is not None:
             self.say(sentence("unused_labels"))

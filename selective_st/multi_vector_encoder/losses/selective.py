@@ -609,7 +609,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        self.objective.check_batch(len(features), 1)
+        self.objective.check_columns(len(features))
         self._of_batch = labels, *self._read(features)
         try:
             return host.CachedMultiVectorMultipleNegativesRankingLoss.forward(self, features)
