@@ -82,9 +82,8 @@ def test_labels_that_say_which_of_two_texts_are_no_classes(values: tuple[str, ..
 
 
 def test_a_verdict_beside_a_score_may_be_the_label() -> None:
-    for verdict in ({"feedback": _cycled("up", "down")}, {"accepted": _cycled(0, 1)}):
-        found = _of(first="query", second="passage", chunk_score=FRACTIONS, **verdict)
-        assert found.certainty == "unclear"
+    for name, values in (("feedback", ("up", "down")), ("accepted", (0, 1))):
+        assert _of(name, *values, first="query", second="passage", chunk_score=FRACTIONS).certainty == "unclear"
     assert _of(similarity=FRACTIONS, pos_tag=_cycled("N", "V")).label_column == "similarity"
 
 
@@ -97,8 +96,8 @@ def test_how_sure_somebody_is_of_a_label_is_no_other_label(trust: str) -> None:
 
 
 def test_the_labels_of_several_people_beside_the_one_that_holds() -> None:
-    told = {"annotator_labels": [["entailment", "neutral"]] * N}
-    found = _of("gold_label", "entailment", "neutral", "contradiction", **told)
+    several = [["entailment", "neutral"]] * N
+    found = _of("gold_label", "entailment", "neutral", "contradiction", annotator_labels=several)
     assert (found.label, found.label_column, found.certainty) == ("class", "gold_label", "likely")
 
 
