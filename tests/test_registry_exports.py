@@ -190,3 +190,21 @@ def test_scores_of_a_teacher_are_compared_whatever_the_size_of_its_embeddings(
     space: dict[str, Any] = {"model": static_model}
     exec(error.mend, space)
     assert check_dataset(data, space["loss"]).ok
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize("label", ["score", "is_duplicate", "gold_label", "similarity"])
+def test_advice_for_a_stream_and_for_a_transform_runs(is_stream: bool, label: str) -> None:
+    values: dict[str, tuple[Any, ...]] = {
+        "score": (0.5, 4.5), "is_duplicate": ("yes", "no"), "gold_label": ("a", "b", "c"), "similarity": ("4%", "90%"),
+    }  # fmt: skip
+    rows = Dataset.from_dict({"text1": FIRST, "text2": SECOND, label: _cycled(*values[label])})
+    data = rows.to_iterable_dataset() if is_stream else rows.with_transform(lambda batch: batch)
+    found = _suggested(data)
+    lines = [each.code.partition("\nloss = ")[0] for each in found if each.steps]
+    lines += [each.code for each in found.conversions] + [each.code() for each in found.format.readings]
+    assert lines
+    for code in lines:
+        space: dict[str, Any] = {"dataset": data}
+        exec(code, space)
+        assert next(iter(space["dataset"]))

@@ -73,6 +73,7 @@ def conversions_of(data_format: DataFormat, view: Any, model_type: ModelType) ->
         full = (_FULL_ROWS,) if missing and way.steps and data_format.shape in ("single", "pair") else ()
         steps = (*(step for step in data_format.steps if step != way.instead_of), *full, *way.steps)
         if names := _losses_for(model_type, way):
+            steps = steps if view is None else view.ready(steps)
             code = "\n".join(filter(None, (code_of(steps), way.code)))
             found.append(Conversion(way.to, code, way.why, names, () if way.code else steps))
     return found
