@@ -104,7 +104,8 @@ def _list(text: str) -> list[float] | None:
 @lru_cache(maxsize=4096)
 def _key(text: str) -> str:
     """A text in one way of writing: without accents, case and marks."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    text = "null" if text == r"\N" else text.casefold()  # as databases export it
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return re.sub(r"[\W_]+", " ", plain.replace("\u0131", "i")).strip()
 
 

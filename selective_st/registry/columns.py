@@ -135,6 +135,11 @@ class Column:
         return read_written(Counter(self.known))
 
     @property
+    def is_mark(self) -> bool:
+        """Whether it holds one value in some rows, such as an x, and nothing in the others."""
+        return len(self.known) < len(self.cells) and all(value == self.known[0] for value in self.known)
+
+    @property
     def holds_codes(self) -> bool:
         """Whether its texts are names of something, such as `doc-17`; a few rows do not show that."""
         return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, _texts_in(self.known)))
@@ -181,6 +186,8 @@ def _column(table: Table, name: str) -> Column:
         kind = "class label"
     elif types == {str}:
         kind, looks = _kind_of_texts(name, known, table)
+        if looks == "constant" and len(known) < len(cells):
+            looks = "category"  # a mark in some rows
     elif types == {bool}:
         kind = "boolean"
     elif types <= {int, float}:
@@ -373,8 +380,8 @@ def _is_of_codes(column: Column) -> bool:
 
 
 def _is_code(text: str) -> bool:
-    """Whether a text names something instead of saying it: `doc-17`, a link, a path, a date."""
-    return not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) and text.isascii()
+    """Whether a text names something instead of saying it: `doc-17`, a link, a path, a date, or several of them."""
+    return text.isascii() and bool(text.strip()) and all(re.search(r"\d|://", word) for word in text.split())
 
 
 def _are_sentences(values: list[str]) -> bool:

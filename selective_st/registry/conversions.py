@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from selective_st._templates import template
 from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, ModelType, Shape
 from selective_st.registry.columns import scale_around
 from selective_st.registry.steps import Step, code_of
+from selective_st.registry.table import present
 
 if TYPE_CHECKING:
     from selective_st.registry.detection import DataFormat
@@ -41,6 +43,8 @@ PAIRS_OF_TEXTS = {  # what makes pairs of single texts for losses that take thes
     ),
     "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
 }
+_FULL_ROWS = Step("remove_empty_rows", why="rows without a text or a label")
+_POSITIVE_FROM = 0.8  # of `pairs_to_positives`
 _OF_TEXTS = {
     "(damaged_input, original_input)": (Step("damage_texts"), "texts with words deleted, to be restored"),
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
@@ -63,9 +67,13 @@ class _Way:
 def conversions_of(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
     """The changes of data that open losses of a model type; `view` is the data as far as they are read, if at all."""
     found: list[Conversion] = []
+    own = (*data_format.inputs, data_format.label_column)
+    missing = view is not None and any(len(present(view.values[name])) < len(view.values[name]) for name in own if name)
     for way in _ways(data_format, view, lists_only=model_type == "CrossEncoder"):
-        steps = (*(step for step in data_format.steps if step != way.instead_of), *way.steps)
+        full = (_FULL_ROWS,) if missing and way.steps and data_format.shape in ("single", "pair") else ()
+        steps = (*(step for step in data_format.steps if step != way.instead_of), *full, *way.steps)
         if names := _losses_for(model_type, way):
+            steps = steps if view is None else view.ready(steps)
             code = "\n".join(filter(None, (code_of(steps), way.code)))
             found.append(Conversion(way.to, code, way.why, names, () if way.code else steps))
     return found
@@ -83,11 +91,10 @@ def _ways(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_
         for inputs, (step, why) in _OF_TEXTS.items():
             yield _Way(("pair", "none"), why, (step,), f"{inputs} pairs")
     elif shape == "pair" and label in ("class", "binary", "similarity"):
-        shares = _shares_texts(data_format, view)
         if label != "class":
-            yield from _of_graded_pairs(data_format, shares_texts=shares, lists_only=lists_only)
-        elif shares:
-            yield _of_classes(data_format)
+            yield from _of_graded_pairs(data_format, view, lists_only=lists_only)
+        else:
+            yield from _of_classes(data_format, view)
     elif (shape, label) == ("pair", "none") and data_format.meaning in ("", ANCHOR_POSITIVE):
         yield from _mined(data_format, lists_only=lists_only)
     elif shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
@@ -111,38 +118,42 @@ def identifiers_of(data_format: DataFormat) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
 
 
-def _of_classes(data_format: DataFormat) -> _Way:
-    classes = next((each.classes for each in data_format.columns if each.name == data_format.label_column), ())
-    names = {name.lower(): name for name in classes}
+def _of_classes(data_format: DataFormat, view: Any) -> Iterator[_Way]:
+    column = next((each for each in data_format.columns if each.name == data_format.label_column), None)
+    classes = column.classes if column is not None else ()
+    values = classes or ([] if view is None else view.values[data_format.label_column])
+    names = {value.lower(): value for value in values if isinstance(value, str)}
     # Natural language inference: 0 entailment, 1 neutral, 2 contradiction, where no names say so.
-    ends: tuple[object, object] = (0, max(1, (data_format.classes or 3) - 1))
-    ends = names.get("entailment", ends[0]), names.get("contradiction", ends[1])
+    last = max(1, (data_format.classes or 3) - 1)
+    ends = (names.get("entailment"), names.get("contradiction")) if names else (0, last)
+    sought = {classes.index(end) if end in classes else end for end in ends}
+    if None in ends or (not names and last > 2) or not _judged(data_format, view, sought):
+        return
     step = Step("pairs_to_triplets", (), (("positive", ends[0]), ("negative", ends[1])))
     why = "a text with one of the one class and one of the other; say which classes are right and wrong"
-    return _Way(("triplet", "none"), why, (step,))
+    yield _Way(("triplet", "none"), why, (step,))
 
 
-def _of_graded_pairs(data_format: DataFormat, *, shares_texts: bool, lists_only: bool) -> Iterator[_Way]:
+def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_Way]:
     column = name_after(data_format.label_column, data_format.steps)
     scaled: tuple[Step, ...] = ()
-    options: tuple[tuple[str, int], ...] = ()
-    if data_format.label == "binary":
-        low, high = data_format.label_values or (0, 1)
-        options = (("positive", int(high)), ("negative", int(low)))
-    elif column and (step := scaling(data_format, column, (0, 1))):
-        scaled = (step,)
+    is_binary, highest = data_format.label == "binary", (data_format.label_values or (0, 1))[1]
+    if not is_binary and column and (step := scaling(data_format, column, (0, 1))):
+        scaled, (low, high) = (step,), step.arguments[1:]
+        highest = (highest - low) / (high - low)
         yield _Way(("pair", "similarity"), "labels as scores from 0 to 1, as most losses take them", scaled)
-    if shares_texts:
-        triplets, lists = Step("pairs_to_triplets", (), options), Step("pairs_to_lists")
+    if _judged(data_format, view):
+        triplets, lists = Step("pairs_to_triplets"), Step("pairs_to_lists")
         yield _Way(("triplet", "none"), "better and worse candidates of the same text", (*scaled, triplets))
         why = "all candidates of a text together"
         if lists_only:
             yield _Way(("list", "scores"), why, (*scaled, lists, Step("join_columns")))
         else:
             why += "; shorter lists are padded, which only selective losses take"
-            yield _Way(("n-tuple", "scores"), why, (*scaled, lists))
-    why = "the pairs with a high label as positives, with hard negatives where a text has others"
-    yield _Way(("pair", "none"), why, (*scaled, Step("pairs_to_positives")))
+            yield _Way(("n-tuple", "binary list" if is_binary else "scores"), why, (*scaled, lists))
+    if highest >= _POSITIVE_FROM:
+        why = "the pairs with a high label as positives, with hard negatives where a text has others"
+        yield _Way(("pair", "none"), why, (*scaled, Step("pairs_to_positives")))
 
 
 def _mined(data_format: DataFormat, *, lists_only: bool) -> Iterator[_Way]:
@@ -181,12 +192,22 @@ def _losses_for(model_type: ModelType, way: _Way) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if not catalog.loss_entry(name, model_type).deprecated)
 
 
-def _shares_texts(data_format: DataFormat, view: Any) -> bool:
-    """Whether a text stands in several pairs of the sample, or may, where that is not known."""
+def _judged(data_format: DataFormat, view: Any, sought: Collection[Any] = ()) -> bool:
+    """Whether a text has candidates with different labels; with those that are sought, a text of the first column.
+
+    True where that is not known; of more rows than were read, whether a text comes again.
+    """
     if view is None or len(data_format.inputs) != 2:
         return True
-    texts = [view.values[name] for name in data_format.inputs if name in view.values]
-    return any(len(set(map(str, column))) < len(column) for column in texts)
+    texts = [list(map(str, view.values[name])) for name in data_format.inputs]
+    if not view.is_complete:
+        return any(len(set(column)) < len(column) for column in texts)
+    candidates: dict[tuple[int, str], dict[str, Any]] = defaultdict(dict)
+    for first, second, label in zip(*texts, view.values[data_format.label_column], strict=True):
+        candidates[0, first][second] = label
+        candidates[1, second][first] = label
+    judged = [{*found.values()} for (side, _), found in candidates.items() if side == 0 or not sought]
+    return any(labels.issuperset(sought) and len(labels) > 1 for labels in judged)
 
 
 def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:

@@ -207,10 +207,14 @@ def format_of(table: Table) -> DataFormat:
         "reasons": tuple(reading.reasons),
         "doubts": tuple(reading.doubts),
         "alternatives": () if reading.certainty == "certain" else tuple(others),
-        "steps": _steps(reading),
+        "steps": table.ready(_steps(reading)),
         "read": table.read(),
         "rows": table.rows,
-        "readings": readings_of(reading) if reading.certainty == "unclear" else (),
+        "readings": tuple(
+            replace(way, steps=table.ready(way.steps), needs=table.ready(way.needs)) for way in readings_of(reading)
+        )
+        if reading.certainty == "unclear"
+        else (),
     }
     return DataFormat(**known)
 

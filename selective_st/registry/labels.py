@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from selective_st.catalog import SAID
 from selective_st.registry import names
 from selective_st.registry.columns import Column, are_class_names, are_whole, but_for_few, usual_scale
 from selective_st.registry.reading import Reading, said
@@ -37,11 +38,11 @@ class Signs:
     """What the values of a label say.
 
     Attributes:
-        mapping: What each is: 1 where the texts belong together, 0 where they do not.
+        mapping: What each is: 1 where the texts belong together, 0 where they do not, None where there is no label.
         turned: Whether that is the reverse of what they say without the column's name.
     """
 
-    mapping: dict[Any, int]
+    mapping: dict[Any, int | None]
     turned: bool
 
     @property
@@ -74,15 +75,16 @@ def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None
     texts = sorted(map(str, values))
     written = read_written(dict.fromkeys(texts, 2))
     numbers = {text: written.values.get(text.strip()) for text in texts}
-    if written.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
+    missing = {None} if written.kind == "opposites" else set()  # NA among yes and no
+    if written.kind not in ("opposites", "numbers") or not set(numbers.values()) - missing <= {0, 1}:
         return None
     turned = negating and not speak_for_themselves(texts)
     if written.kind == "numbers" and not turned:
         return None
-    if turned and not are_plain(texts):
+    if turned and not are_plain(written.values):
         return None  # positive, correct: to the name, or of the texts?
-    mapping = {text: int(number != turned) for text, number in numbers.items()}
-    return Signs(dict(sorted(mapping.items(), key=lambda item: -item[1])), turned)
+    mapping = {text: None if number is None else int(number != turned) for text, number in numbers.items()}
+    return Signs(dict(sorted(mapping.items(), key=lambda item: -(item[1] or 0))), turned)
 
 
 def speak_for_themselves(values: Collection[str]) -> bool:
@@ -98,7 +100,10 @@ def read_label(reading: Reading, column: Column) -> None:
     readers = {"numbers": _read_number_list, "number lists": _read_matrix, "text": _read_names}
     readers |= {"class label": _read_names} | dict.fromkeys(("integer", "float", "boolean"), _read_number)
     if column.kind not in readers:
-        reading.unclear(f"of {column} no label can be made as it is")
+        reading.unclear(f"{column} {SAID['kinds'][column.kind]}: no label can be made of it as it is")
+        return
+    if column.is_mark:
+        reading.unclear(said("mark", column, column.known[0]))
         return
     readers[column.kind](reading, column)
     # Numbers that belong to inputs one by one would not change places with them.
@@ -114,6 +119,9 @@ def read_label(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
     if readers[column.kind] is _read_number:
         _scale(reading, column.numbers)
+        if reading.label == "similarity" and (code := _code_for_missing(column.numbers)) is not None:
+            reading.unclear(said("code for missing", column, code))
+            reading.needed = _numbers_only(column, {code: None})
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
@@ -243,9 +251,7 @@ def _are_no_classes(reading: Reading, column: Column) -> bool:
         others = ", ".join(map(repr, written.others[:_SHOWN]))
         but = f", but {others} too: leave out these rows" if others else ""
         reading.unclear(f"{column} holds numbers written as text{but}")
-        mapping = (("mapping", dict.fromkeys(written.others)),) if others else ()
-        reading.needed.append(Step("labels_to_float", (column.name,), mapping))
-        reading.needed += [Step("remove_empty_rows", ((column.name,),))] if others else []
+        reading.needed += _numbers_only(column, dict.fromkeys(written.others))
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
     elif written.kind == "grades" and is_pair and len(written.values) > 2 and column.hint != "class":
@@ -254,6 +260,12 @@ def _are_no_classes(reading: Reading, column: Column) -> bool:
     else:
         return False
     return True
+
+
+def _numbers_only(column: Column, others: dict[Any, None]) -> list[Step]:
+    """The steps that leave the numbers, without the rows that hold something else."""
+    read = Step("labels_to_float", (column.name,), (("mapping", others),) if others else ())
+    return [read, *([Step("remove_empty_rows", ((column.name,),))] if others else [])]
 
 
 def _read_classes(reading: Reading, found: Sequence[str]) -> None:
@@ -380,3 +392,14 @@ def _scale(reading: Reading, numbers: Sequence[float]) -> None:
         reading.doubts.append(f"the labels go from {low:g} to {high:g}, which does not tell the ends of their scale")
     elif low > 1 and reading.label_scale[1] == 5:
         reading.doubts.append("the labels' scale could also begin at 1")
+
+
+def _code_for_missing(numbers: Sequence[float]) -> float | None:
+    """The number that seems to stand for a missing label: a negative one beside others from 0, or 99 far above them."""
+    if but_for_few(numbers):
+        return None  # mistakes, which are told as such
+    low, high = min(numbers), max(numbers)
+    above, below = ([number for number in numbers if number != end] for end in (low, high))
+    if above and low < 0 <= min(above) and are_whole([low]) and (low < -1 or high > 1):
+        return int(low)
+    return int(high) if below and high in (99, 999, 9999) and 9 * max(below) < high else None

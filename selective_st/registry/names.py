@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import permutations
@@ -46,6 +46,7 @@ _CONCEPTS = {concept: words_for(concept) for concept in _VOCABULARY if concept n
 _UNSPACED = [word for word in frozenset().union(*_CONCEPTS.values()) if len(word) > 1 and min(word) > "\u2e7f"]
 _NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis", "nie", "не")
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
+_NUMBERS |= {"1st": 1, "2nd": 2}
 # What IDs are of, where one word says both.
 _ID_OF = {"qid": "query", "pid": "passage", "did": "document", "docid": "document", "docno": "document"}
 _ID_OF |= {f"{word}s": what for word, what in _ID_OF.items()}
@@ -281,10 +282,12 @@ def hint_of(name: str) -> Says:
 def is_negating(name: str) -> bool:
     """Whether the name of a label says that 1, or more of it, is for texts that do not belong together."""
     words = words_of(name)
-    if {"positive", "pos"} & set(words) or _is_relation_class(words):
+    if _is_relation_class(words):
         return False
     known = words_for("binary", "score", "alike")
     denied = "not" in tags_of(name) or (words[0] == "no" and not known.isdisjoint(words))
+    if {"positive", "pos"} & set(words):
+        return denied
     apart = any(word in words_for("apart", "negative") or _denies(word, known) for word in words)
     return denied != apart  # what is not different is the same
 
@@ -293,9 +296,10 @@ def _denies(word: str, known: frozenset[str]) -> bool:
     return any(word.startswith(negation) and word[len(negation) :] in known for negation in _NEGATIONS)
 
 
-def is_flag(name: str, values: Iterable[str]) -> bool:
+def is_flag(name: str, values: Collection[str]) -> bool:
     """Whether texts are marks, such as yes and no, though their column is named as a text."""
-    if not ("flag" in tags_of(name) or is_negating(name)):
+    tags = tags_of(name)  # yes and no to `entailment`
+    if not ("flag" in tags or is_negating(name) or ("relation" in tags and are_yes_and_no(values))):
         return False
     return says((value for value in values if value not in ("0", "1")), "positive value", "negative value")
 
@@ -314,17 +318,25 @@ def are_relation_values(values: Iterable[str]) -> bool:
     return any(not words_for("relation value").isdisjoint(key_of(value).split("_")) for value in values)
 
 
-def are_judgements(values: Iterable[str]) -> bool:
+def are_judgements(values: Iterable[str], *, letters: bool = True) -> bool:
     """Whether a few short texts may be what somebody judged of a row: letters, or words for how good it is."""
     keys = {key_of(value) for value in values}
-    return all(len(key) == 1 for key in keys) or len(keys & words_for("judgement")) > 1
+    return (letters and all(len(key) == 1 for key in keys)) or len(keys & words_for("judgement")) > 1
 
 
 def name_sides(values: Iterable[str], inputs: Sequence[str]) -> bool:
     """Whether values say which of the inputs, by their names or what tells them apart: `a` of `text_a` and `text_b`."""
     sides = {side for name in inputs for side in (key_of(name), key_of(name).split("_")[-1])}
     keys = {key_of(value) for value in values}
-    return len(inputs) > 1 and len(keys) > 1 and keys - {"tie", "both", "none"} <= sides
+    chosen = keys - {"tie", "both", "none"}
+    are_groups = any(stem_of(key)[0] in words_for("group", "label", "class", "class head") for key in chosen)
+    are_counted = None not in map(_place_of, inputs) and sorted(_place_of(key) or 0 for key in chosen) == [1, 2]
+    return len(inputs) > 1 and len(keys) > 1 and (chosen <= sides or (are_counted and not are_groups))
+
+
+def _place_of(key: str) -> int | None:
+    """Which of several texts a word says: 1 for `a`, `left`, `first`, `model_1`."""
+    return _NUMBERS.get(key) or stem_of(key)[1] or stem_of(f"text_{key}")[1]
 
 
 def are_yes_and_no(values: Iterable[str]) -> bool:

@@ -75,7 +75,8 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     for label, inputs, column in _candidates(reading):
         shape, column = shape_of(inputs), None if label == "none" else column
         is_told = f"{shape}, {label}" in SAID["readings"] and (column is None) == (label == "none")
-        if label and is_told and all(given.kind == "text" for given in inputs):
+        are_texts = all(given.kind == "text" and not names.are_yes_and_no(given.known) for given in inputs)
+        if label and is_told and are_texts:
             own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
             words = _words(shape, label, own, column)
             steps, needs = (_choosing(reading, shape, label, own, column, told=told) for told in (True, False))

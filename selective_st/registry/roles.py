@@ -86,6 +86,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
+    named = named and [column for column in candidates if column in named or _is_verdict(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
     sides = {names.side_of_scores(column.name) for column in named if column.kind != "numbers"}
     if len(named) == 2 and sides == {"positive", "negative"}:  # each is the score of one side, none the label
@@ -181,8 +182,10 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     if column.kind in _NUMERIC:
         return not is_metadata(column) or is_topic or (column.kind == "class label" and beside_others)
     is_category = column.looks == "category"  # a few short texts that come again, beside longer ones that do not
-    if column.kind != "text" or column.looks == "constant":
+    if column.kind != "text":
         return False
+    if column.looks == "constant" and not (column.hint and names.says(column.known[:1], "negative value")):
+        return False  # one text in all rows tells nothing, unless it says that none belong together
     if column.name in roles and column.role is None and not is_category:
         return False  # beside the others its name is that of an input
     *of, head = column.words
@@ -201,14 +204,15 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     if (is_attribute and not is_of_input) or beside_others or is_judged:
         return True
     is_other = is_metadata(column) or ("unnamed" in column.tags and alone != 1)
-    return not is_other and (alone >= 1 or _says_how_two_relate(column))
+    return not is_other and (alone >= 1 or column.is_mark or _says_how_two_relate(column))
 
 
 def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
-    """Whether a column is named as something said of a candidate: `stance_confidence` beside `stance`."""
+    """Whether a column is named as something said of a candidate: `confidence`, `stance_confidence` beside `stance`."""
     *of, head = column.words
     is_said = "named attribute" in column.tags or "fit" in names.tags_of(head)
-    return is_said and any(other.words == of for other in candidates)
+    is_trust = not of and "trust" in column.tags
+    return any((is_said and other.words == of) or (is_trust and "fit" not in other.tags) for other in candidates)
 
 
 def _says_how_two_relate(column: Column) -> bool:
@@ -216,6 +220,11 @@ def _says_how_two_relate(column: Column) -> bool:
     if column.looks != "category" or column.speaks_of("named attribute", "person"):
         return False
     return sum(names.are_relation_values([value]) for value in set(column.known)) > 1
+
+
+def _is_verdict(column: Column) -> bool:
+    """Whether a column is what somebody said of a row: accepted, or thumbs up and down."""
+    return "flag" in column.tags or (column.looks == "category" and names.are_judgements(column.known, letters=False))
 
 
 def _is_label_text(column: Column) -> bool:
@@ -238,8 +247,8 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentenc
     """Whether texts are none to train on; `sentences` tells how many columns hold more than a word or two."""
     if names.key_of(column.name) in names.TRAINER_LABELS or _is_said_of_a_text(column):
         return True
-    if column.kind != "text":
-        return False
+    if column.kind != "text":  # the labels of several people beside the one that holds
+        return column.kind == "texts" and column.hint == "label" and reading.label_column is not None
     others = _without(texts, [column])
     if reading.label_column and "remark" in column.tags and _is_complete(roles_of([o.name for o in others]).values()):
         return True
@@ -304,7 +313,8 @@ def _without_contradicted(reading: Reading, inputs: list[Column]) -> list[Column
     doubtful = [column for column in _without(inputs, kept) if column.role != "anchor"]
     if not doubtful or not _is_complete(roles_of([column.name for column in kept]).values()):
         return inputs
-    reading.doubt(f"{listed(doubtful)} hold(s) no texts to train on, whatever the name says")
+    doubt = reading.unclear if any(column.is_mark for column in doubtful) else reading.doubt
+    doubt(f"{listed(doubtful)} hold(s) no texts to train on, whatever the name says")
     return _without(inputs, doubtful)
 
 

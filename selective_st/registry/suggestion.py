@@ -363,8 +363,9 @@ def _suggestion(
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
     setup, known = _setup(entry, row, form)
+    steps = (*form.steps, *more) if view is None else view.ready((*form.steps, *more))
     return Suggestion(
-        entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
+        entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), steps,
         tuple(arguments.items()), setup, codes.loss_call(entry, arguments), known,
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selective_st.errors import DataError
-from selective_st.registry.steps import callable_as_step
+from selective_st.registry.steps import ON_STREAMS, TO_DATASET, Step, callable_as_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +65,11 @@ class Table:
         """All values of columns, in Arrow."""
         found: pa.Table = self._dataset.select_columns(list(columns)).with_format("arrow")[:]
         return found.select(list(columns))
+
+    def ready(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Steps, after the one that makes a Dataset of a stream, or of what has a transform, where they need one."""
+        need_all = self.has_transform or (self.is_stream and any(step.call not in ON_STREAMS for step in steps))
+        return (TO_DATASET, *steps) if steps and need_all and TO_DATASET not in steps else steps
 
     @property
     def is_complete(self) -> bool:

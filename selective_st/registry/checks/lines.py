@@ -10,10 +10,9 @@ from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
 from selective_st.registry.code import Expression, classes_in, loss_call
-from selective_st.registry.steps import Code, Step
+from selective_st.registry.steps import TO_DATASET, Code, Step
 
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
-TO_DATASET = Step("to_dataset", why="all rows of the stream")
 TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 

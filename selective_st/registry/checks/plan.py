@@ -19,13 +19,12 @@ from selective_st.registry.checks.report import FIRST_ROWS, Finding
 from selective_st.registry.checks.scan import Integers
 from selective_st.registry.detection import format_of
 from selective_st.registry.names import words_of
-from selective_st.registry.steps import Code, Step, code_of
+from selective_st.registry.steps import ON_STREAMS, Code, Step, code_of
 from selective_st.registry.table import Table, tables
 
 _ROUNDS = 4
 _NO_ROWS: Integers = np.empty(0, dtype=np.int64)
 _KEPT = {"label", "labels", "score", "scores", "positive", "positives", "pos", "negative", "negatives", "neg"}
-_ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "map", "cast")
 _LEAVES_OUT = ("filter", "remove_empty_rows", "remove_rare_classes")  # the rows that were found
 _ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # whose first argument is no column
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
@@ -80,7 +79,7 @@ class State:
         if not step.is_data:
             return replace(self, is_known=self.is_known and step.call == "cast")
         if not self.is_known:
-            return self if step.call in _ON_STREAMS else None  # of the others, what cannot be tried is not printed
+            return self if step.call in ON_STREAMS else None  # of the others, what cannot be tried is not printed
         if step.call == "remove_columns":
             gone = set(_named(step))
             left = tuple(name for name in self.columns if name not in gone)
@@ -233,7 +232,7 @@ class Plan:
     def _dataset_for(self, state: State, part: Part) -> list[Part]:
         """What makes a Dataset of the data, before the first line that needs one."""
         table, is_step = self._table, isinstance(part, Step)
-        is_on_stream = table.is_stream and isinstance(part, Step) and part.call in _ON_STREAMS
+        is_on_stream = table.is_stream and isinstance(part, Step) and part.call in ON_STREAMS
         make = Step("to_dataset", why="all rows of the stream" if table.is_stream else "")
         is_plain = table.is_dataset and not table.has_transform and not table.is_stream
         is_about_data = is_step or "{dataset}" in str(part)

@@ -680,7 +680,8 @@ def _top_probability(c: Context, temperature: float) -> float:
 def embedding_size(c: Context) -> Tells:
     """The embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}."""
     lengths, sizes = c.labels.lengths, c.labels.sizes
-    if c.label_kinds <= EMBEDDINGS and not c.lists and lengths.any():
+    compares_scores = c.entry.origin == OURS  # which are numbers whatever the embeddings' size
+    if c.label_kinds <= EMBEDDINGS and not c.lists and lengths.any() and not compares_scores:
         size = int(sizes.max(initial=0)) or int(np.bincount(lengths).argmax())
         if c.dimension is None:
             c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")

@@ -15,11 +15,11 @@ from selective_st._validation import list_of, one_of
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
-from selective_st.registry.checks.lines import TO_DATASET, keep, loss_line, more_outputs, other_loss, with_sampler
+from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss, with_sampler
 from selective_st.registry.checks.scan import Integers, Numbers, Scan, scan
 from selective_st.registry.code import wrapped
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.steps import Code, Step
+from selective_st.registry.steps import TO_DATASET, Code, Step
 from selective_st.registry.table import present, tables
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
