@@ -112,14 +112,14 @@ class Objective(settings.Part):
 
     def rows_of(self, columns: Sequence[Any], *, of_lists: bool = False) -> int:
         """How many rows a batch has; a ValueError if there are too few columns, no rows, or not as many in each."""
-        if not of_lists:  # which are a column for any number of documents
+        if len(columns) not in self.columns and not of_lists:  # which are a column for any number of documents
             self.check_columns(len(columns))
-        rows = len(columns[0])
-        if not rows:
+        rows = [*map(len, columns)]
+        if not rows[0]:
             raise ValueError(self.said("no_rows", inputs=self.space.inputs))
-        if any(len(column) != rows for column in columns):
-            raise ValueError(self.said("other_rows", inputs=self.space.inputs, rows=list(map(len, columns))))
-        return rows
+        if len({*rows}) > 1:
+            raise ValueError(self.said("other_rows", inputs=self.space.inputs, rows=rows))
+        return rows[0]
 
     def known(self, labels: Tensor, ranges: Ranges = (), *, may_be_never: bool = False) -> Tensor | None:
         """Check that labels lie within ranges, and find the padded ones, by one look at the values on their device.

@@ -206,8 +206,11 @@ def _judged(data_format: DataFormat, view: Any, sought: Collection[Any] = ()) ->
     for first, second, label in zip(*texts, view.values[data_format.label_column], strict=True):
         candidates[0, first][second] = label
         candidates[1, second][first] = label
-    judged = [{*found.values()} for (side, _), found in candidates.items() if side == 0 or not sought]
-    return any(labels.issuperset(sought) and len(labels) > 1 for labels in judged)
+    for (side, _), found in candidates.items():
+        labels = {*found.values()}
+        if len(labels) > 1 and labels.issuperset(sought) and (side == 0 or not sought):
+            return True
+    return False
 
 
 def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
