@@ -154,7 +154,10 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        columns, rows = len(embeddings), self.objective.rows_of(embeddings)
+        columns, lengths = len(embeddings), {*map(len, embeddings)}
+        if len(lengths) != 1 or 0 in lengths or columns not in self.objective.columns:
+            self.objective.rows_of(embeddings)  # which raises
+        (rows,) = lengths
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = common.labels_and_weight(type(self).__name__, labels, weight, rows)
         targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))
