@@ -150,9 +150,7 @@ class Encoding:
         first, second = checked_texts(_OWNER, "first", first), checked_texts(_OWNER, "second", second)
         same_length(_OWNER, "Give both texts of each pair.", first=first, second=second)
         if not first:
-            raise ValueError(
-                f'{_OWNER}: first and second must hold texts, at least one, got none. Write first=["a cat"].'
-            )
+            raise ValueError(f"{_OWNER}: first and second must hold texts, at least one, got none. Leave the call out.")
         whole_number(_OWNER, "batch_size", batch_size, least=1)
         settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **self.options(model)}
         settings |= {} if pool is None else {"pool": pool}

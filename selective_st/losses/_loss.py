@@ -155,9 +155,9 @@ class Loss(nn.Module):
             The mean loss, a scalar.
         """
         columns, lengths = len(embeddings), {*map(len, embeddings)}
-        if columns not in self.objective.columns or len(lengths) != 1 or 0 in lengths:  # asked here for speed
-            self.objective.rows_of(embeddings)
-        rows = len(embeddings[0])
+        if len(lengths) != 1 or 0 in lengths or columns not in self.objective.columns:
+            self.objective.rows_of(embeddings)  # which raises
+        (rows,) = lengths
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = common.labels_and_weight(type(self).__name__, labels, weight, rows)
         targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))

@@ -18,7 +18,7 @@ from torch.autograd import Function
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, pull_through
-from selective_st.functional._common import without_autocast
+from selective_st.functional._common import single_or_double, without_autocast
 from selective_st.links import Interval
 from selective_st.losses import _common as common
 from selective_st.losses._settings import Part, found
@@ -111,14 +111,13 @@ class Similarity(AllSimilarities):
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-        columns, dtypes = [], set()
+        columns, is_mixed = [], False
         for column in embeddings:
             column = column if column.layout == torch.strided else column.to_dense()
-            column = column.float() if column.dtype.itemsize < 4 else column
-            columns.append(column)
-            dtypes.add(column.dtype)
-        if len(dtypes) > 1:
-            columns = [column.double() for column in columns]
+            columns.append(column.float() if column.dtype.itemsize < 4 else column)
+            is_mixed |= columns[-1].dtype != columns[0].dtype
+        if is_mixed:
+            columns = list(single_or_double(*columns))
         if mask is not None:
             columns[1:] = common.without_padding(columns[1:], mask)
         is_pair_of_cosine = self.similarity_fct is torch.cosine_similarity and len(columns) == 2

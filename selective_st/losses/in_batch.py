@@ -145,9 +145,9 @@ class InBatchLoss(Loss):
         """What is known of a batch beside its embeddings, checked."""
         owner, guide = type(self).__name__, self._guide
         columns, lengths = len(embeddings), {*map(len, embeddings)}
-        if columns not in self.objective.columns or len(lengths) != 1 or 0 in lengths:  # asked here for speed
-            self.objective.rows_of(embeddings)
-        rows = len(embeddings[0])
+        if len(lengths) != 1 or 0 in lengths or columns not in self.objective.columns:
+            self.objective.rows_of(embeddings)  # which raises
+        (rows,) = lengths
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(owner, labels, weight, rows)
         targets = None if labels is None else self._target_scores(labels, rows, columns - 1)
