@@ -195,7 +195,6 @@ def test_scores_of_a_teacher_are_compared_whatever_the_size_of_its_embeddings(
 
 def test_a_list_is_enough_for_the_loss_that_is_suggested_for_it() -> None:
     lists = {"query": FIRST, "documents": [SECOND[k : k + 2] for k in range(N - 2)] * 2, "labels": [[0.9, 0.2]] * N}
-    data = Dataset.from_dict({name: column[: N - 2] for name, column in lists.items()})
     loss = _suggested(data, "CrossEncoder").of().build(model_types.cross_encoder())
     assert check_dataset(data, loss).ok
 
