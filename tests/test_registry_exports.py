@@ -194,7 +194,8 @@ def test_scores_of_a_teacher_are_compared_whatever_the_size_of_its_embeddings(
 
 
 def test_a_list_is_enough_for_the_loss_that_is_suggested_for_it() -> None:
-    lists = {"query": FIRST, "documents": [SECOND[k : k + 2] for k in range(N - 2)] * 2, "labels": [[0.9, 0.2]] * N}
+    documents = [[text, FIRST[0]] for text in SECOND]
+    data = Dataset.from_dict({"query": FIRST, "documents": documents, "labels": [[0.9, 0.2]] * N})
     loss = _suggested(data, "CrossEncoder").of().build(model_types.cross_encoder())
     assert check_dataset(data, loss).ok
 
