@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer import losses as st_losses
 
 from selective_st.losses import SelectiveEmbedDistillLoss
 from selective_st.registry import DataFormat, Suggestions, check_dataset, detect_format, suggest_losses
+from tests import model_types
 
 N = 24
 FIRST = [f"the old library near the river has {k} rooms" for k in range(N)]
@@ -29,8 +30,8 @@ def _of(label: str | None = None, *values: Any, first: str = "text1", second: st
     return found
 
 
-def _suggested(data: Any) -> Suggestions:
-    found = suggest_losses(data)
+def _suggested(data: Any, model_type: Any = "SentenceTransformer") -> Suggestions:
+    found = suggest_losses(data, model_type=model_type)
     assert isinstance(found, Suggestions)
     return found
 
@@ -190,6 +191,13 @@ def test_scores_of_a_teacher_are_compared_whatever_the_size_of_its_embeddings(
     space: dict[str, Any] = {"model": static_model}
     exec(error.mend, space)
     assert check_dataset(data, space["loss"]).ok
+
+
+def test_a_list_is_enough_for_the_loss_that_is_suggested_for_it() -> None:
+    documents = [[text, FIRST[0]] for text in SECOND]
+    data = Dataset.from_dict({"query": FIRST, "documents": documents, "labels": [[0.9, 0.2]] * N})
+    loss = _suggested(data, "CrossEncoder").of().build(model_types.cross_encoder())
+    assert check_dataset(data, loss).ok
 
 
 @pytest.mark.parametrize("is_stream", [True, False])

@@ -26,7 +26,7 @@ SCALARS = {"class", "binary", "similarity", "margin"}
 LISTS = {"margins", "scores", "binary list", "class probabilities", *EMBEDDINGS}
 UNKNOWN = "nothing is known of it"
 _MOST_RATERS = 20  # a longer list of labels is no one's several opinions
-_FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
+_FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3, "list": 2}
 _MODEL_ATTRIBUTES = ("model", "sentence_embedder", "encoder", "model2")
 
 
