@@ -810,7 +810,7 @@ def test_train_makes_the_loss_that_is_suggested_for_what_it_lays_out(entry: Trai
         (("suggest", "FILE", "--split", "test"), "is a file, which has no split 'test'. Leave --split out"),
         (("evaluate", "no-model", "FILE", "--threshold-metric", "f3"), "--threshold-metric must be one of f1"),
         (("evaluate", "no-model", "FILE", "--threshold-metric", "F1"), "--threshold-metric must be one of f1"),
-        (("score", "no-model", "FILE", "--threshold", "nan"), "--threshold must be a finite number"),
+        (("score", "no-model", "FILE", "--threshold", "nan"), "--threshold must be a number of at most 1e+06 in size"),
     ],
 )
 def test_are_refused(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
-    named = named and [column for column in candidates if column in named or _is_verdict(column)]
+    by_name = {column.name for column in named}
+    named = named and [column for column in candidates if column.name in by_name or _is_verdict(column)]
     named = [column for column in named if "named weak label" not in column.tags] or named
     sides = {names.side_of_scores(column.name) for column in named if column.kind != "numbers"}
     if len(named) == 2 and sides == {"positive", "negative"}:  # each is the score of one side, none the label
@@ -212,7 +213,8 @@ def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
     *of, head = column.words
     is_said = "named attribute" in column.tags or "fit" in names.tags_of(head)
     is_trust = not of and "trust" in column.tags
-    return any((is_said and other.words == of) or (is_trust and "fit" not in other.tags) for other in candidates)
+    others = candidates if is_said or is_trust else ()
+    return any((is_said and other.words == of) or (is_trust and "fit" not in other.tags) for other in others)
 
 
 def _says_how_two_relate(column: Column) -> bool:
