@@ -121,6 +121,10 @@ def test_yes_and_no_with_a_word_for_missing(missing: str) -> None:
     assert set(step.apply(data)["label"]) == {0, 1, None}
 
 
+def test_none_beside_agreement_is_a_class() -> None:
+    assert _of("gold_relation", "agree", "disagree", "none").label == "class"
+
+
 @pytest.mark.parametrize("code", [-99, -9.0, 999])
 def test_a_number_that_stands_for_missing_is_no_end_of_the_scale(code: float) -> None:
     data = Dataset.from_dict({"text1": FIRST, "text2": SECOND, "score": _cycled(0.5, 1.5, 4.5, float(code))})

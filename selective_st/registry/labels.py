@@ -75,7 +75,8 @@ def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None
     texts = sorted(map(str, values))
     written = read_written(dict.fromkeys(texts, 2))
     numbers = {text: written.values.get(text.strip()) for text in texts}
-    missing = {None} if written.kind == "opposites" else set()  # NA among yes and no
+    # NA among yes and no is no label; "none" beside "agree" and "disagree" is a class.
+    missing = {None} if written.kind == "opposites" and are_plain(written.values) else set()
     if written.kind not in ("opposites", "numbers") or not set(numbers.values()) - missing <= {0, 1}:
         return None
     turned = negating and not speak_for_themselves(texts)
