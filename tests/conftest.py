@@ -17,7 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 QUICK_CASES = 2
-"""Of each test in `make test`, one where there are not more than ten times as many; `make test-all` has all."""
+"""Of each test in `make test`, one where there are not more than thirty; `make test-all` has all."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("slow") is None:
             tests[item.parent.nodeid if item.parent else "", getattr(item, "originalname", item.name)].append(item)
     for cases in tests.values():
-        for item in _spread(_showing_each_value(cases), QUICK_CASES if len(cases) > 10 * QUICK_CASES else 1):
+        for item in _spread(_showing_each_value(cases), QUICK_CASES if len(cases) > 15 * QUICK_CASES else 1):
             item.add_marker("quick")
 
 
