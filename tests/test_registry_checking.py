@@ -524,8 +524,12 @@ def test_streams_and_transforms_are_read_as_far_as_documented(monkeypatch: pytes
     assert f"all {N} rows: counts are of {N}" in check_dataset(stored, "CosineSimilarityLoss").not_checked
 
 
-def test_classes_are_no_scores_of_in_batch_losses_that_ignore_them() -> None:
-    data = {"anchor": A, "positive": B, "label": [i % 3 for i in range(N)]}
+@pytest.mark.parametrize("label", [[i % 3 for i in range(N)], [i % 3 == 0 for i in range(N)], [[1, 0]] * N])
+@pytest.mark.parametrize("negatives", [{}, {"negative": C}])
+def test_integers_are_no_scores_of_in_batch_losses_that_ignore_them(
+    negatives: dict[str, Any], label: list[Any]
+) -> None:
+    data = {"anchor": A, "positive": B, **negatives, "label": label}
     assert codes(check_dataset(data, "SelectiveMultipleNegativesRankingLoss")) == ["label-unused"]
 
 

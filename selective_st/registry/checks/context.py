@@ -228,6 +228,8 @@ class Context:
         """The kinds of labels that the loss takes for as many inputs; `any` where nothing is known."""
         if not self.is_known or self.entry.role != "loss":
             return {"any"}
+        if self.may_be_taught and self.holds_integers:
+            return {"none"}
         found = self.label_kinds_of(self.shape, "any")
         # The rows of several inputs with a teacher's embeddings hold for any number of them.
         every = self.label_kinds_of(*self.shapes)
@@ -235,11 +237,15 @@ class Context:
         return (found or every or {"any"}) | ({"scores"} if self.are_teacher_scores else set())
 
     @property
+    def may_be_taught(self) -> bool:
+        """Whether the loss is an in-batch one of ours: these take floats for a teacher's scores, no integers."""
+        return self.entry.origin == OURS and self.entry.in_batch_negatives and self.source is not None
+
+    @property
     def are_teacher_scores(self) -> bool:
-        """Whether our in-batch losses take the labels for a teacher's scores, as they take floats."""
-        if self.entry.origin != OURS or not self.entry.in_batch_negatives or self.source is None:
-            return False
-        return self.labels.type == "float" or (self.labels.type == "list" and not self.holds_integers)
+        """Whether the loss takes the labels for a teacher's scores."""
+        is_float = self.may_be_taught and self.labels.type in ("float", "list")
+        return is_float and (self.labels.type == "float" or not self.holds_integers)
 
     @property
     def may_be_raters(self) -> bool:

@@ -246,10 +246,8 @@ def label_is_list(c: Context) -> Tells:
 def label_is_scalar(c: Context) -> Tells:
     """{loss} takes {several} for each row ({c.wanted}), but {label!r} holds one number."""
     is_asked = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
-    # One score is for the one document; integers our in-batch losses ignore.
-    is_of_one = c.are_teacher_scores and len(c.inputs) == 2
-    is_unread = c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float"
-    if is_asked and c.labels.type in ("integer", "float", "boolean") and not is_of_one and not is_unread:
+    is_of_one = c.are_teacher_scores and len(c.inputs) == 2  # one score is for the one document
+    if is_asked and c.labels.type in ("integer", "float", "boolean") and not is_of_one:
         may_be_listed = len(c.inputs) == 2 and c.label_kinds & {"scores", "binary list"}
         mend = [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
         yield bad(several=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
