@@ -133,6 +133,7 @@ bench-distill: $(INSTALLED)  ## Print how long a static student of 50,000 senten
 GPU_PYTHON ?= $(PYTHON)
 
 gpu:  ## Measure every loss on this machine's CUDA device, and write docs/gpu.md: up to 8 minutes.
+	@$(GPU_PYTHON) -c 'import torch, sentence_transformers' 2>/dev/null || { echo '$(GPU_PYTHON) has no torch and Sentence Transformers; name one that has, with a torch for CUDA: make gpu GPU_PYTHON=PATH' >&2; exit 2; }
 	PYTHONPATH=. $(GPU_PYTHON) benchmarks/gpu.py
 
 clean:  ## Remove the virtual environment and everything generated.
