@@ -24,10 +24,10 @@ from selective_st._validation import one_of
 
 __all__ = [
     "ANCHOR_POSITIVE", "CLASSES", "DEFAULT_MODEL", "HELPERS", "LABEL_KINDS", "LINKS", "MODEL_TYPES", "MODULES",
-    "OURS", "PACKAGES", "SAID", "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind", "LossEntry",
-    "ModelType", "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable", "check_model_type",
-    "did_you_mean", "entry_of", "find_loss", "fitting_rows", "formats_of", "loss_entry", "losses", "model_type_of",
-    "register_loss", "rows", "rows_of", "shape_of", "trainable", "uncompiled", "unregister_loss",
+    "OURS", "PACKAGES", "POSITIVE_FROM", "SAID", "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind",
+    "LossEntry", "ModelType", "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable",
+    "check_model_type", "did_you_mean", "entry_of", "find_loss", "fitting_rows", "formats_of", "loss_entry", "losses",
+    "model_type_of", "register_loss", "rows", "rows_of", "shape_of", "trainable", "uncompiled", "unregister_loss",
 ]  # fmt: skip
 
 ModelType = Literal["SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"]
@@ -45,6 +45,7 @@ SHAPES: tuple[Shape, ...] = get_args(Shape)
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
 ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
+POSITIVE_FROM = 0.8  # the label from 0 to 1 from which conversions take a pair for a positive, unless told another
 UPSTREAM = "sentence_transformers"
 OURS = "selective_st"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # in code and scripts, where the user has named none

@@ -12,6 +12,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
 from selective_st._validation import whole_number
+from selective_st.catalog import POSITIVE_FROM
 from selective_st.conversion import _common as common
 from selective_st.conversion._common import converter
 from selective_st.errors import DataError
@@ -159,7 +160,7 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
     if positive is None and negative is None:
         whole_number("pairs_to_triplets", "list_size", list_size, least=2)
         pairs = _graded_pairs(dataset, "pairs_to_triplets")
-        return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
+        return as_triplets(pairs, pairs.grouping(), list_size, POSITIVE_FROM).dataset
     if positive == negative or not all(isinstance(value, (str, int, float)) for value in (positive, negative)):
         raise common.refused("no_sides", TypeError, positive=positive, negative=negative)
     first, second, label = _pair_columns(dataset)
@@ -208,11 +209,11 @@ def pairs_to_lists(dataset: Dataset, list_size: int = 16) -> Dataset:
     """
     whole_number("pairs_to_lists", "list_size", list_size, least=2)
     pairs = _graded_pairs(dataset, "pairs_to_lists")
-    return as_lists(pairs, pairs.grouping(), list_size, 0.8).dataset
+    return as_lists(pairs, pairs.grouping(), list_size, POSITIVE_FROM).dataset
 
 
 @converter()
-def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
+def pairs_to_positives(dataset: Dataset, positive_from: float = POSITIVE_FROM) -> Dataset:
     """Keep the pairs with a high label, as positives without labels.
 
     Args:

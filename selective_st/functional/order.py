@@ -131,9 +131,9 @@ def order_loss(
     weight = check_weight(owner, weight, predicted.shape)
     counts = counting(mask if is_finite(target) else without_padding(mask, target), weight)
     scores, target = fill_masked(predicted, counts, some_score(link)), fill_masked(_precise(target.detach()), counts, 0)
-    shares = None if counts is None else counts.to(target.dtype)
-    if weight is not None:
-        shares = fill_masked(weight.detach(), counts, 0).to(target.dtype)
+    shares = counts if weight is None else fill_masked(weight.detach(), counts, 0)
+    if shares is not None:
+        shares = shares.to(target.dtype)
         shares = shares.sqrt() if is_of_lists else shares  # that of a list counts once for each of its pairs
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)

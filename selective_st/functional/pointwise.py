@@ -158,8 +158,9 @@ def _pointwise(
     weight = check_weight(owner, weight, predicted.shape)
     mask = counting(check_mask(owner, mask, predicted), weight)
     if mask is not None:  # else nothing is worked out, which would keep a GPU waiting
-        filling = target_of_score(torch.tensor(some_score(link), device=target.device))
-        predicted = fill_masked(predicted, mask, some_score(link))
+        score = some_score(link)
+        filling = target_of_score(torch.tensor(score, device=target.device))
+        predicted = fill_masked(predicted, mask, score)
         target = torch.where(mask, target, filling.to(target.dtype))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
 

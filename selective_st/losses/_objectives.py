@@ -112,7 +112,7 @@ class Objective(settings.Part):
 
     def rows_of(self, columns: Sequence[Any], *, of_lists: bool = False) -> int:
         """How many rows a batch has; a ValueError if there are too few columns, no rows, or not as many in each."""
-        if len(columns) not in self.columns and not of_lists:  # which are a column for any number of documents
+        if not of_lists:  # which are a column for any number of documents
             self.check_columns(len(columns))
         rows = [*map(len, columns)]
         if not rows[0]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from selective_st import catalog
 from selective_st._templates import template
-from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, ModelType, Shape
+from selective_st.catalog import ANCHOR_POSITIVE, POSITIVE_FROM, LabelKind, ModelType, Shape
 from selective_st.registry.columns import scale_around
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import present
@@ -44,7 +44,6 @@ PAIRS_OF_TEXTS = {  # what makes pairs of single texts for losses that take thes
     "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
 }
 _FULL_ROWS = Step("remove_empty_rows", why="rows without a text or a label")
-_POSITIVE_FROM = 0.8  # of `pairs_to_positives`
 _OF_TEXTS = {
     "(damaged_input, original_input)": (Step("damage_texts"), "texts with words deleted, to be restored"),
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
@@ -151,7 +150,7 @@ def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) ->
         else:
             why += "; shorter lists are padded, which only selective losses take"
             yield _Way(("n-tuple", "binary list" if is_binary else "scores"), why, (*scaled, lists))
-    if highest >= _POSITIVE_FROM:
+    if highest >= POSITIVE_FROM:
         why = "the pairs with a high label as positives, with hard negatives where a text has others"
         yield _Way(("pair", "none"), why, (*scaled, Step("pairs_to_positives")))
 

@@ -197,6 +197,7 @@ def format_of(table: Table) -> DataFormat:
     reading = Reading(columns_of(table), trainer_inputs, trainer_label, table.is_complete)
     choose_columns(reading)
     read(reading)
+    ways = readings_of(reading) if reading.certainty == "unclear" else ()
     others = dict.fromkeys(pair for pair in reading.alternatives if pair != (reading.shape, reading.label))
     known: dict[str, Any] = {field.name: getattr(reading, field.name, None) for field in fields(DataFormat)}
     known |= {
@@ -210,11 +211,7 @@ def format_of(table: Table) -> DataFormat:
         "steps": table.ready(_steps(reading)),
         "read": table.read(),
         "rows": table.rows,
-        "readings": tuple(
-            replace(way, steps=table.ready(way.steps), needs=table.ready(way.needs)) for way in readings_of(reading)
-        )
-        if reading.certainty == "unclear"
-        else (),
+        "readings": tuple(replace(way, steps=table.ready(way.steps), needs=table.ready(way.needs)) for way in ways),
     }
     return DataFormat(**known)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from selective_st._validation import instance_of
 from selective_st.errors import literal
 
-__all__ = ["ON_STREAMS", "TO_DATASET", "Code", "Step", "code_of", "literal"]
+__all__ = ["ON_STREAMS", "Code", "Step", "code_of", "literal"]
 
 _EXAMPLE = 'Step("rename_column", ("3", "score"))'
 # Methods of datasets.Dataset that a step may be; every other step is a function of selective_st.conversion.
@@ -124,7 +124,6 @@ def _shown(value: Any) -> str:
 
 
 ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "map", "cast")
-TO_DATASET = Step("to_dataset", why="all rows of the stream")
 
 
 def code_of(steps: Sequence[Step], name: str = "dataset", *, explained: bool = False) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selective_st.errors import DataError
-from selective_st.registry.steps import ON_STREAMS, TO_DATASET, Step, callable_as_step
+from selective_st.registry.steps import ON_STREAMS, Step, callable_as_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,10 +66,15 @@ class Table:
         found: pa.Table = self._dataset.select_columns(list(columns)).with_format("arrow")[:]
         return found.select(list(columns))
 
+    @property
+    def to_dataset(self) -> Step:
+        """The step that makes a Dataset of it."""
+        return Step("to_dataset", why="all rows of the stream" if self.is_stream else "")
+
     def ready(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """Steps, after the one that makes a Dataset of a stream, or of what has a transform, where they need one."""
         need_all = self.has_transform or (self.is_stream and any(step.call not in ON_STREAMS for step in steps))
-        return (TO_DATASET, *steps) if steps and need_all and TO_DATASET not in steps else steps
+        return (self.to_dataset, *steps) if steps and need_all and self.to_dataset not in steps else steps
 
     @property
     def is_complete(self) -> bool:

@@ -244,8 +244,7 @@ class Context:
     @property
     def are_teacher_scores(self) -> bool:
         """Whether the loss takes the labels for a teacher's scores."""
-        is_float = self.may_be_taught and self.labels.type in ("float", "list")
-        return is_float and (self.labels.type == "float" or not self.holds_integers)
+        return self.may_be_taught and self.labels.type in ("float", "list") and not self.holds_integers
 
     @property
     def may_be_raters(self) -> bool:

@@ -10,7 +10,7 @@ from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
 from selective_st.registry.code import Expression, classes_in, loss_call
-from selective_st.registry.steps import TO_DATASET, Code, Step
+from selective_st.registry.steps import Code, Step
 
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
 TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
@@ -73,4 +73,4 @@ def with_sampler(name: str) -> Callable[[Context, Found], Mend]:
         "from sentence_transformers.sentence_transformer.training_args import BatchSamplers\n"
         f"args.batch_sampler = BatchSamplers.{name}"
     )
-    return lambda c, found: (TO_DATASET, line) if c.table.is_stream else line
+    return lambda c, found: (c.table.to_dataset, line) if c.table.is_stream else line

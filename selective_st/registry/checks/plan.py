@@ -231,9 +231,8 @@ class Plan:
 
     def _dataset_for(self, state: State, part: Part) -> list[Part]:
         """What makes a Dataset of the data, before the first line that needs one."""
-        table, is_step = self._table, isinstance(part, Step)
+        table, make, is_step = self._table, self._table.to_dataset, isinstance(part, Step)
         is_on_stream = table.is_stream and isinstance(part, Step) and part.call in ON_STREAMS
-        make = Step("to_dataset", why="all rows of the stream" if table.is_stream else "")
         is_plain = table.is_dataset and not table.has_transform and not table.is_stream
         is_about_data = is_step or "{dataset}" in str(part)
         return [] if is_plain or is_on_stream or not is_about_data or make in (*state.done, part) else [make]

@@ -19,7 +19,7 @@ from selective_st.registry.checks.lines import keep, loss_line, more_outputs, ot
 from selective_st.registry.checks.scan import Integers, Numbers, Scan, scan
 from selective_st.registry.code import wrapped
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.steps import TO_DATASET, Code, Step
+from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import present, tables
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
@@ -37,7 +37,7 @@ _CUT_BATCHES = (
 # --- Streams ----------------------------------------------------------------------------------------------------------
 
 
-@rule("stream-dict", "data", "error", Stage.STORE, TO_DATASET)
+@rule("stream-dict", "data", "error", Stage.STORE, lambda c, found: c.table.to_dataset)
 def stream_dict(c: Context) -> bool:
     """The trainer takes no dict of streams: {c.table.name!r} is one."""
     return c.table.is_stream and c.table.name is not None
@@ -63,7 +63,7 @@ def stream_batches(c: Context) -> bool:
     return any(len(value) != 3 for value in batch.values() if getattr(value, "ndim", 0))
 
 
-@rule("stream-sampler", "data", "warning", Stage.STORE, TO_DATASET)
+@rule("stream-sampler", "data", "warning", Stage.STORE, lambda c, found: c.table.to_dataset)
 def stream_sampler(c: Context) -> bool:
     """A stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order."""
     return c.table.is_stream and c.sampler not in (None, "batch_sampler")
