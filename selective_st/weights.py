@@ -88,9 +88,15 @@ def with_row_weights(
     Returns:
         The collator; the losses of this package then weigh the rows, those of Sentence Transformers do not take it.
 
+    Raises:
+        TypeError: If the collator cannot be called.
+
     Example:
         >>> collator = with_row_weights(lambda rows: {"label": torch.tensor([row["score"] for row in rows])})
         >>> collator([{"score": 0.5, "weight": 2.0}, {"score": 1.0, "weight": 1.0}])
         {'label': {'label': tensor([0.5000, 1.0000]), 'weight': tensor([2., 1.])}}
     """
+    if not callable(collator):
+        mend = "Write with_row_weights(trainer.data_collator)."
+        raise TypeError(f"with_row_weights: collator must be a data collator, got {collator!r:.60}. {mend}")
     return RowWeights(collator, (columns,) if isinstance(columns, str) else columns)

@@ -417,7 +417,7 @@ def test_conflicts_are_not_sought_in_columns_of_lists() -> None:
     ("inputs", "label", "says"),
     [
         ("a", "score", r"inputs must be a list of names of columns \(a, b, score\), got 'a' of type str"),
-        ((), "score", r"inputs must hold names of columns .*, at least one, got \(\)"),
+        ((), "score", r'inputs must hold names of columns .*, at least one, got \(\)\. Write inputs=\["a", "b"\]'),
         (("a", "c"), "score", r"inputs must hold names of columns .*got \('a', 'c'\)"),
         (("a", "b"), "gold", "label must be one of score, got 'gold'"),
         (("a", "score"), "score", "label must be one of b, got 'score'"),

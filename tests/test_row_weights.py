@@ -345,6 +345,12 @@ def test_weights_that_are_tensors_or_missing() -> None:
         assert collator(rows)["label"]["weight"].isnan().sum() == 1
 
 
+def test_a_collator_is_called() -> None:
+    mend = r"Write with_row_weights\(trainer.data_collator\)"
+    with pytest.raises(TypeError, match=rf"collator must be a data collator, got 3\. {mend}"):
+        with_row_weights(3)  # type: ignore[arg-type]
+
+
 def test_what_the_collator_gives() -> None:
     inner = Collator()
     collator = with_row_weights(inner)

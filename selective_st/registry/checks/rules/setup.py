@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from selective_st._validation import list_of, one_of
 from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
+from selective_st.errors import literal
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, Tells, bad, rule
 from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss, with_sampler
@@ -193,7 +194,7 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
     """
     owner, (table,) = "conflicting_rows", tables(data)
     there = f"names of columns ({', '.join(table.columns)})"
-    texts = list_of(owner, "inputs", inputs, there, '("sentence1", "sentence2")', table.columns.__contains__)
+    texts = list_of(owner, "inputs", inputs, there, literal([*table.columns[:2]]), table.columns.__contains__)
     one_of(owner, "label", label, [name for name in table.columns if name not in texts], "Name the column of labels.")
     seen = scan(table, texts, label)
     for column in texts:
